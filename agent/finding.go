@@ -1,0 +1,128 @@
+package agent
+
+import "time"
+
+// Finding is one judgement, with the evidence it rests on.
+type Finding struct {
+	Code     Code              `json:"code"`
+	Severity Severity          `json:"severity"`
+	Cause    Cause             `json:"cause"`
+	Profile  string            `json:"profile,omitempty"` // empty: concerns every profile
+	Target   string            `json:"target,omitempty"`  // host:port/transport
+	SinceAt  time.Time         `json:"since_at,omitzero"`
+	Args     map[string]string `json:"args,omitempty"`
+	Evidence []int             `json:"evidence"` // indexes into Report.Evidence
+}
+
+// Severity says how bad a finding is.
+type Severity uint8
+
+// The severities. Info never changes a verdict.
+const (
+	Info Severity = iota
+	Minor
+	Major
+	Critical
+)
+
+var severityWords = []string{"info", "minor", "major", "critical"}
+
+func (s Severity) String() string { return name(severityWords, uint8(s)) }
+
+// MarshalText writes the severity's word.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a severity's word.
+func (s *Severity) UnmarshalText(text []byte) error {
+	v, err := parse("severity", severityWords, text)
+	*s = Severity(v)
+	return err
+}
+
+// Cause says who has to act.
+type Cause uint8
+
+// The causes.
+const (
+	CauseUnknown  Cause = iota
+	CausePractice       // the practice's network: its router, firewall, cabling
+	CauseISP            // the internet provider
+	CauseVendor         // the video service
+	CauseBox            // the box itself
+)
+
+var causeWords = []string{"unknown", "practice", "isp", "vendor", "box"}
+
+func (c Cause) String() string { return name(causeWords, uint8(c)) }
+
+// MarshalText writes the cause's word.
+func (c Cause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads a cause's word.
+func (c *Cause) UnmarshalText(text []byte) error {
+	v, err := parse("cause", causeWords, text)
+	*c = Cause(v)
+	return err
+}
+
+// Code names a finding, in lower-kebab-case. Codes are stable: texts, lights
+// and the fleet's filters hang on them.
+type Code string
+
+// The catalogue, in the order in which it is evaluated.
+const (
+	LinkDown           Code = "link-down"
+	DHCPNone           Code = "dhcp-none"
+	GatewayUnreachable Code = "gw-unreach"
+	RouteLocal         Code = "route-local"
+	WANDown            Code = "wan-down"
+	ClockWrong         Code = "clock-wrong"
+	Captive            Code = "captive"
+	DNSFail            Code = "dns-fail"
+	DNSNX              Code = "dns-nx"
+	DNSBogon           Code = "dns-bogon"
+	DNSDrift           Code = "dns-drift"
+	DNSDriftBlock      Code = "dns-drift-block"
+	GuestNet           Code = "guest-net"
+	HTTPSBlock         Code = "https-block"
+	HTTPSServer        Code = "https-server"
+	TLSIntercept       Code = "tls-intercept"
+	CertBad            Code = "cert-bad"
+	UDPAllBlock        Code = "udp-all-block"
+	STUNUDPBlock       Code = "stun-udp-block"
+	STUNServer         Code = "stun-server"
+	TURNUDPBlock       Code = "turn-udp-block"
+	TURNUDPServer      Code = "turn-udp-server"
+	TURNTCPBlock       Code = "turn-tcp-block"
+	TURNTCPServer      Code = "turn-tcp-server"
+	TURNAllBlock       Code = "turn-all-block"
+	TURNServer         Code = "turn-server"
+	TURNDPIPlain       Code = "turn-dpi-plain"
+	TURNOpen           Code = "turn-open"
+	NATEDM             Code = "nat-edm"
+	NATEDMNoRelay      Code = "nat-edm-no-relay"
+	GroupBlockAll      Code = "group-block-all"
+	GroupBlockSome     Code = "group-block-some"
+	GroupServer        Code = "group-server"
+	WSStripped         Code = "ws-stripped"
+	NATSProtoBad       Code = "nats-port-ok-proto-bad"
+	PortRangeUDP       Code = "portrange-block-udp"
+	PortRangeTCP       Code = "portrange-block-tcp"
+	PortRangePartial   Code = "portrange-partial"
+	PortRangeUnknown   Code = "portrange-unknown"
+	CentralDown        Code = "central-down"
+	CentralAuth        Code = "central-auth"
+)
+
+// Codes lists the catalogue in order.
+var Codes = []Code{
+	LinkDown, DHCPNone, GatewayUnreachable, RouteLocal, WANDown, ClockWrong, Captive,
+	DNSFail, DNSNX, DNSBogon, DNSDrift, DNSDriftBlock, GuestNet,
+	HTTPSBlock, HTTPSServer, TLSIntercept, CertBad,
+	UDPAllBlock, STUNUDPBlock, STUNServer,
+	TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer, TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen,
+	NATEDM, NATEDMNoRelay,
+	GroupBlockAll, GroupBlockSome, GroupServer, WSStripped, NATSProtoBad,
+	PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown,
+	CentralDown, CentralAuth,
+}

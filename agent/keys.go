@@ -1,0 +1,194 @@
+package agent
+
+// Key names a value of evidence. Its unit is part of the name.
+type Key string
+
+// Kind is the kind of value that a key holds.
+type Kind uint8
+
+// The kinds.
+const (
+	Number Kind = iota
+	Words
+	Fact
+)
+
+// The keys of evidence.
+const (
+	RTT           Key = "rtt_ms"
+	Sends         Key = "sends_count"
+	ConnectTime   Key = "connect_ms"
+	TLSTime       Key = "tls_ms"
+	ICMPType      Key = "icmp_type"
+	ICMPCode      Key = "icmp_code"
+	ICMPFrom      Key = "icmp_from"
+	MappedAddr    Key = "mapped_addr"
+	ALGRewrite    Key = "alg_rewrite"
+	Mapping       Key = "nat_mapping"
+	Destinations  Key = "destinations_count"
+	MappedPorts   Key = "mapped_ports_count"
+	MappedIPs     Key = "mapped_ips_count"
+	STUNError     Key = "stun_error_code"
+	Realm         Key = "realm"
+	Software      Key = "software"
+	TLSVersion    Key = "tls_version"
+	TLSIssuer     Key = "tls_issuer"
+	TLSMaker      Key = "tls_maker"
+	TLSKeyHash    Key = "tls_key_sha256"
+	CertExpires   Key = "cert_expires_at"
+	ClockSkew     Key = "clock_skew_s"
+	HTTPStatus    Key = "http_status"
+	LocationHost  Key = "location_host"
+	WSStatus      Key = "ws_status"
+	WSUpgrade     Key = "ws_upgrade"
+	NATSVersion   Key = "nats_version"
+	NATSNeedsAuth Key = "nats_auth_required"
+	NATSNeedsTLS  Key = "nats_tls_required"
+	Rungs         Key = "rungs"
+	Resolver      Key = "resolver"
+	Addrs         Key = "addrs"
+	Pins          Key = "pins"
+	RCode         Key = "rcode"
+	Interface     Key = "interface"
+	Carrier       Key = "carrier"
+	Speed         Key = "speed_bits_per_s"
+	Duplex        Key = "duplex"
+	LocalAddr     Key = "local_addr"
+	Gateway       Key = "gateway"
+	Neighbour     Key = "gateway_neighbour"
+	MTU           Key = "mtu_bytes"
+	ClockSynced   Key = "clock_synced"
+	BeforeBuild   Key = "clock_before_build"
+	Sampled       Key = "sampled_count"
+	Open          Key = "open_count"
+	Barred        Key = "rejected_count"
+	Quiet         Key = "silent_count"
+	BarredPorts   Key = "rejected_ports"
+	Queued        Key = "queued_count"
+	Detail        Key = "detail"
+)
+
+// KeyInfo says what a key holds.
+type KeyInfo struct {
+	Kind    Kind
+	Meaning string
+}
+
+// Keys lists every key that evidence may carry.
+var Keys = map[Key]KeyInfo{
+	RTT:           {Number, "round trip of the answer that counted, milliseconds"},
+	Sends:         {Number, "datagrams sent until the answer came"},
+	ConnectTime:   {Number, "TCP connection set-up, milliseconds"},
+	TLSTime:       {Number, "TLS or DTLS handshake, milliseconds"},
+	ICMPType:      {Number, "type of the ICMP error that came back"},
+	ICMPCode:      {Number, "code of the ICMP error that came back"},
+	ICMPFrom:      {Words, "address that sent the ICMP error"},
+	MappedAddr:    {Words, "address and port that the far end saw (cut in reports)"},
+	ALGRewrite:    {Fact, "MAPPED-ADDRESS and XOR-MAPPED-ADDRESS differ"},
+	Mapping:       {Words, "endpoint-independent, address-dependent or several-addresses"},
+	Destinations:  {Number, "destinations that answered the one socket"},
+	MappedPorts:   {Number, "different public ports they saw"},
+	MappedIPs:     {Number, "different public addresses they saw"},
+	STUNError:     {Number, "ERROR-CODE of the STUN answer"},
+	Realm:         {Words, "REALM of the TURN answer"},
+	Software:      {Words, "SOFTWARE of the STUN answer"},
+	TLSVersion:    {Words, "negotiated protocol version"},
+	TLSIssuer:     {Words, "issuer of the certificate shown"},
+	TLSMaker:      {Words, "maker of the appliance that the issuer names"},
+	TLSKeyHash:    {Words, "SHA-256 of the leaf's public key, hex, first 16 digits"},
+	CertExpires:   {Words, "end of the leaf certificate, RFC 3339"},
+	ClockSkew:     {Number, "far end's clock minus ours, seconds"},
+	HTTPStatus:    {Number, "HTTP status of the answer"},
+	LocationHost:  {Words, "host that a redirect points to"},
+	WSStatus:      {Number, "HTTP status of the WebSocket upgrade"},
+	WSUpgrade:     {Fact, "the WebSocket upgrade was accepted with our key"},
+	NATSVersion:   {Words, "server version of NATS INFO"},
+	NATSNeedsAuth: {Fact, "auth_required of NATS INFO"},
+	NATSNeedsTLS:  {Fact, "tls_required of NATS INFO"},
+	Rungs:         {Words, "ladder steps tried and how each ended"},
+	Resolver:      {Words, "name server that was asked"},
+	Addrs:         {Words, "addresses in the answer, separated by blanks"},
+	Pins:          {Words, "addresses that the service has published"},
+	RCode:         {Words, "DNS response code"},
+	Interface:     {Words, "network interface"},
+	Carrier:       {Fact, "the cable has a link"},
+	Speed:         {Number, "link speed, bits per second"},
+	Duplex:        {Words, "full or half"},
+	LocalAddr:     {Words, "own address with prefix length"},
+	Gateway:       {Words, "default gateway"},
+	Neighbour:     {Words, "reachable, failed or unknown"},
+	MTU:           {Number, "interface MTU, bytes"},
+	ClockSynced:   {Fact, "the kernel's clock is disciplined by NTP"},
+	BeforeBuild:   {Fact, "the clock is before this program was built"},
+	Sampled:       {Number, "ports sampled"},
+	Open:          {Number, "sampled ports that the target itself answered or refused"},
+	Barred:        {Number, "sampled ports that a middlebox rejected"},
+	Quiet:         {Number, "sampled ports without any answer"},
+	BarredPorts:   {Words, "ports that a middlebox rejected"},
+	Queued:        {Number, "reports waiting to be sent"},
+	Detail:        {Words, "the system's own words about an error, without addresses"},
+}
+
+// Reason says why an outcome is what it is: a closed list, lower-kebab-case.
+type Reason string
+
+// The reasons.
+const (
+	Timeout         Reason = "timeout"
+	Reset           Reason = "rst"                       // TCP RST while connecting
+	ResetAfter      Reason = "rst-after-connect"         // TCP RST after connecting
+	Closed          Reason = "closed"                    // orderly close before an answer
+	PortUnreachable Reason = "icmp-port-unreachable"     // 3/3, ICMPv6 1/4
+	HostUnreachable Reason = "icmp-host-unreachable"     // 3/1, ICMPv6 1/3
+	NetUnreachable  Reason = "icmp-net-unreachable"      // 3/0, ICMPv6 1/0
+	AdminProhibited Reason = "icmp-admin-prohibited"     // 3/9, 3/10, 3/13, ICMPv6 1/1
+	ProtoUnreach    Reason = "icmp-protocol-unreachable" // 3/2
+	TTLExceeded     Reason = "icmp-ttl-exceeded"         // 11/0
+	NoRoute         Reason = "no-route"                  // own route: none
+	LocalReject     Reason = "local-reject"              // own firewall or route policy
+	NoNeighbour     Reason = "no-neighbour"              // next hop does not answer ARP or ND
+	Garbage         Reason = "bad-answer"                // bytes that are not the protocol's
+	ForeignAnswer   Reason = "foreign-answer"            // right form, but not an answer to us
+	TooMuch         Reason = "too-much"                  // answer over the size limit
+	NotTLS          Reason = "not-tls"                   // no TLS record came back
+	TLSAlert        Reason = "tls-alert"                 // the far end ended the handshake
+	TLSUnknownCA    Reason = "tls-unknown-authority"     // chain leads to no root we know
+	TLSWrongName    Reason = "tls-wrong-name"            // certificate for another name
+	TLSExpired      Reason = "tls-expired"               // expired by any clock we have
+	TLSClock        Reason = "tls-clock"                 // valid by the far end's clock, not by ours
+	HTTPAnswer      Reason = "http-answer"               // HTTP where another protocol belongs
+	HTTPError       Reason = "http-error"                // 5xx of the service
+	BlockPage       Reason = "block-page"                // 4xx or foreign redirect in the service's place
+	Redirect        Reason = "foreign-redirect"          // plain HTTP sent to a foreign host
+	UpgradeRefused  Reason = "upgrade-refused"           // HTTP answered, but no 101 with our key
+	NoInfo          Reason = "no-info"                   // connected, but no NATS INFO by any rung
+	Unauthorized    Reason = "unauthorized"              // 401 with REALM and NONCE: the proof we look for
+	OpenRelay       Reason = "open-relay"                // TURN gave an allocation without credentials
+	AuthRefused     Reason = "auth-refused"              // credentials were refused
+	NXDomain        Reason = "nxdomain"                  // DNS: no such name
+	NoData          Reason = "no-data"                   // DNS: the name has no address
+	ServFail        Reason = "servfail"                  // DNS: the resolver could not find out
+	DNSRefused      Reason = "dns-refused"               // DNS: the resolver will not say
+	Bogon           Reason = "bogon"                     // DNS: an address that cannot be the service's
+	NoResolver      Reason = "no-resolver"               // no name server configured
+	NoAddress       Reason = "no-address"                // the name gave no address to ask
+	NoCarrier       Reason = "no-carrier"                // cable out
+	NoLease         Reason = "no-lease"                  // no usable local address
+	NoGateway       Reason = "no-gateway"                // no default route
+	Cancelled       Reason = "cancelled"                 // the round ended first
+	Unsupported     Reason = "unsupported"               // this system cannot look
+	TooFew          Reason = "too-few-answers"           // not enough answers to compare
+	Panicked        Reason = "panic"                     // our own mistake, caught
+	OtherError      Reason = "other-error"               // see detail
+)
+
+// Reasons lists every reason that evidence may give.
+var Reasons = []Reason{
+	Timeout, Reset, ResetAfter, Closed, PortUnreachable, HostUnreachable, NetUnreachable,
+	AdminProhibited, ProtoUnreach, TTLExceeded, NoRoute, LocalReject, NoNeighbour, Garbage,
+	ForeignAnswer, TooMuch, NotTLS, TLSAlert, TLSUnknownCA, TLSWrongName, TLSExpired,
+	TLSClock, HTTPAnswer, HTTPError, BlockPage, Redirect, UpgradeRefused, NoInfo,
+	Unauthorized, OpenRelay, AuthRefused, NXDomain, NoData, ServFail, DNSRefused,
+	Bogon, NoResolver, NoAddress, NoCarrier, NoLease, NoGateway, Cancelled,
+	Unsupported, TooFew, Panicked, OtherError,
+}

@@ -1,0 +1,164 @@
+// Package fleet defines what a box and its vendor say to each other over NATS:
+// the subjects, the stream, and how a report is written and read. It opens no
+// connection.
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+const (
+	// Prefix starts every subject; its number changes with the contract.
+	Prefix = "sprechprobe.v1"
+	// Stream is the JetStream stream that holds the reports.
+	Stream = "SPRECHPROBE_REPORTS"
+	// Reports are the subjects of all reports of all boxes.
+	Reports = Prefix + ".*.*.up.report"
+
+	// HeaderBoot carries the random id of the program's run, so that a report
+	// is known by (box, boot, seq) however often it arrives.
+	HeaderBoot = "Sprechprobe-Boot"
+
+	// MaxReport is the largest report on the wire, bytes.
+	MaxReport = 32 << 10
+)
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
+
+// maxName keeps subjects short; NATS itself has no such limit.
+const maxName = 63
+
+// CheckName says whether s may stand as a tenant or box id in a subject. A name
+// such as "*" would get the rights of every box, so nothing is signed,
+// subscribed or published before it passed.
+func CheckName(s string) error {
+	if len(s) > maxName || !nameForm.MatchString(s) {
+		return fmt.Errorf("name %.70q: want 1 to %d of a-z, 0-9 and -, not starting with -", s, maxName)
+	}
+	return nil
+}
+
+// ReportSubject is where a box publishes its reports.
+func ReportSubject(tenant, box string) (string, error) {
+	if err := CheckName(tenant); err != nil {
+		return "", fmt.Errorf("tenant: %w", err)
+	}
+	if err := CheckName(box); err != nil {
+		return "", fmt.Errorf("box: %w", err)
+	}
+	return strings.Join([]string{Prefix, tenant, box, "up", "report"}, "."), nil
+}
+
+// ParseReportSubject returns the tenant and box of a report's subject. The
+// subject is what the server vouches for; the names inside a report are not.
+func ParseReportSubject(s string) (tenant, box string, err error) {
+	rest, ok := strings.CutPrefix(s, Prefix+".")
+	parts := strings.Split(rest, ".")
+	if !ok || len(parts) != 4 || parts[2] != "up" || parts[3] != "report" {
+		return "", "", fmt.Errorf("subject %.100q is not a report's", s)
+	}
+	if err := errors.Join(CheckName(parts[0]), CheckName(parts[1])); err != nil {
+		return "", "", fmt.Errorf("subject %.100q: %w", s, err)
+	}
+	return parts[0], parts[1], nil
+}
+
+// Encode writes a report for the wire. A report over [MaxReport] loses the
+// values of its evidence; its verdict, findings, outcomes and reasons stay.
+func Encode(r agent.Report) ([]byte, error) {
+	b, err := json.Marshal(r)
+	if err != nil || len(b) <= MaxReport {
+		return b, err
+	}
+	r = withoutValues(r)
+	if b, err = json.Marshal(r); err != nil || len(b) <= MaxReport {
+		return b, err
+	}
+	return nil, fmt.Errorf("report of %d bytes is over %d even without values", len(b), MaxReport)
+}
+
+// withoutValues drops what is only of interest beside a finding.
+func withoutValues(r agent.Report) agent.Report {
+	kept := make([]agent.Evidence, len(r.Evidence))
+	for i, e := range r.Evidence {
+		e.Values = nil
+		kept[i] = e
+	}
+	r.Evidence = kept
+	return r
+}
+
+// Decode reads a report from the wire. It accepts unknown fields (a newer box)
+// but no unknown schema, no oversized message and no evidence index that
+// points nowhere.
+func Decode(b []byte) (agent.Report, error) {
+	if len(b) > MaxReport {
+		return agent.Report{}, fmt.Errorf("report of %d bytes is over %d", len(b), MaxReport)
+	}
+	var r agent.Report
+	if err := json.Unmarshal(b, &r); err != nil {
+		return agent.Report{}, fmt.Errorf("report: %w", err)
+	}
+	if r.Schema != agent.Schema {
+		return agent.Report{}, fmt.Errorf("report: schema %.60q, want %q", r.Schema, agent.Schema)
+	}
+	for _, f := range r.Findings {
+		for _, i := range f.Evidence {
+			if i < 0 || i >= len(r.Evidence) {
+				return agent.Report{}, fmt.Errorf("report: finding %.60q rests on evidence %d of %d", f.Code, i, len(r.Evidence))
+			}
+		}
+	}
+	return r, nil
+}
+
+// Redact returns r with public addresses of the practice cut to their network:
+// IPv4 to /24, IPv6 to /48. Private addresses and the service's own stay.
+func Redact(r agent.Report) agent.Report {
+	kept := make([]agent.Evidence, len(r.Evidence))
+	for i, e := range r.Evidence {
+		if s := e.Values.Text(agent.MappedAddr); s != "" {
+			e = e.With(agent.MappedAddr, cut(s))
+		}
+		if s := e.Values.Text(agent.LocalAddr); s != "" {
+			e = e.With(agent.LocalAddr, cut(s))
+		}
+		kept[i] = e
+	}
+	r.Evidence = kept
+	return r
+}
+
+// cut shortens an address, address with port or prefix; what is none of them
+// is dropped rather than passed on.
+func cut(s string) string {
+	host := s
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		host = ap.Addr().String()
+	} else if p, err := netip.ParsePrefix(s); err == nil {
+		host = p.Addr().String()
+	}
+	a, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return ""
+	case a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast():
+		return s
+	}
+	bits := 48
+	if a = a.Unmap().WithZone(""); a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}
