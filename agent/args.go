@@ -1,0 +1,54 @@
+package agent
+
+// Args lists, for each code, the arguments that its rule supplies and its texts
+// may use. An argument that a finding cannot fill is absent, never empty, and
+// those in brackets may be absent.
+//
+//	host hosts   names, or addresses where there is no name; hosts by ", "
+//	port ports   one port; several, or a range, by ", "
+//	addrs        addresses by ", "
+//	sender       address of the device that rejected, from its ICMP error
+//	open of      how many of how many answered
+var Args = map[Code][]string{
+	LinkDown:           {"interface"},
+	DHCPNone:           {"interface"},
+	GatewayUnreachable: {"gateway"},
+	RouteLocal:         {"host"},
+	WANDown:            {"[gateway]", "[sender]"},
+	ClockWrong:         {"[skew_s]"}, // far end's clock minus ours, whole seconds
+	Captive:            {"host", "[portal]"},
+	DNSFail:            {"[resolver]"},
+	DNSNX:              {"host", "[resolver]"},
+	DNSBogon:           {"host", "addrs", "[resolver]"},
+	DNSDrift:           {"host", "addrs", "pins"},
+	DNSDriftBlock:      {"host", "open", "blocked"}, // addresses here
+	GuestNet:           {"ports"},
+	HTTPSBlock:         {"host", "port", "[sender]"},
+	HTTPSServer:        {"host", "port", "[status]"},
+	TLSIntercept:       {"hosts", "issuer", "[maker]"},
+	CertBad:            {"host", "port", "[expires]"},
+	UDPAllBlock:        {"hosts", "ports", "[sender]"},
+	STUNUDPBlock:       {"host", "port", "[sender]"},
+	STUNServer:         {"host", "port"},
+	TURNUDPBlock:       {"host", "port", "[sender]"},
+	TURNUDPServer:      {"host", "port"},
+	TURNTCPBlock:       {"host", "port", "[sender]"},
+	TURNTCPServer:      {"host", "port"},
+	TURNAllBlock:       {"hosts", "ports", "[sender]"},
+	TURNServer:         {"hosts", "ports"},
+	TURNDPIPlain:       {"host", "port"},
+	TURNOpen:           {"host", "port"},
+	NATEDM:             {},
+	NATEDMNoRelay:      {},
+	GroupBlockAll:      {"hosts", "addrs", "port", "[sender]"},
+	GroupBlockSome:     {"hosts", "addrs", "port", "open", "of", "[sender]"}, // hosts and addrs that are blocked
+	GroupServer:        {"hosts", "addrs", "port", "open", "of"},
+	WSStripped:         {"hosts", "port", "[status]"},
+	NATSProtoBad:       {"hosts", "port"},
+	PortRangeUDP:       {"host", "ports", "[sender]"},
+	PortRangeTCP:       {"host", "ports", "[sender]"},
+	PortRangePartial:   {"host", "ports", "transport", "blocked"}, // blocked ports
+	PortRangeUnknown:   {"host", "ports", "transport"},
+	CentralDown:        {"host"},
+	CentralAuth:        {"host"},
+}
