@@ -1,0 +1,310 @@
+package reach
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// maxAnswer is the largest datagram that is looked at; longer ones are ignored.
+// Nothing that a probe asks for is longer than a packet on the wire.
+const maxAnswer = 4096
+
+// Socket is one unconnected UDP socket that hears ICMP errors. It may talk to
+// several destinations one after another; concurrent calls of Ask take turns.
+type Socket struct {
+	conn *net.UDPConn
+	raw  syscall.RawConn
+	turn chan struct{} // holds one token while somebody asks
+	buf  [maxAnswer]byte
+}
+
+// Listen opens a socket on a free port of the wildcard address of the family
+// of the given address. The caller closes it.
+func Listen(family netip.Addr) (*Socket, error) {
+	family = family.Unmap()
+	network, local := "udp6", "[::]:0"
+	if family.Is4() {
+		network, local = "udp4", "0.0.0.0:0"
+	}
+	var optErr error
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		err := c.Control(func(fd uintptr) { optErr = hearErrors(int(fd), family, true) })
+		if err != nil {
+			return err
+		}
+		return optErr
+	}}
+	pc, err := lc.ListenPacket(context.Background(), network, local)
+	if err != nil {
+		return nil, fmt.Errorf("open %s socket: %w", network, err)
+	}
+	conn := pc.(*net.UDPConn)
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("open %s socket: %w", network, err)
+	}
+	return &Socket{conn: conn, raw: raw, turn: make(chan struct{}, 1)}, nil
+}
+
+// Close closes the socket; an Ask under way ends as NotLooked.
+func (s *Socket) Close() error { return s.conn.Close() }
+
+// LocalAddr is the address and port that the socket is bound to.
+func (s *Socket) LocalAddr() netip.AddrPort {
+	return s.conn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Ask sends msg to an address at the offsets of plan, as in 0, 250 ms, 750 ms,
+// 2 s; the last entry is when to stop waiting. A plan of fewer than two entries
+// sends once, at the start. Ask returns the first datagram that accept says is
+// ours, and who sent it. accept is called from this goroutine only, and must
+// not keep the slice it gets. A refusal by the target or a rejection ends the
+// question at once, but ICMP net and host unreachable can be passing states
+// and count only if no answer came by the end of the plan.
+func (s *Socket) Ask(ctx context.Context, to netip.AddrPort, msg []byte, plan []time.Duration,
+	accept func(answer []byte, from netip.AddrPort) bool) ([]byte, netip.AddrPort, Result) {
+	cancelled := Result{Outcome: agent.NotLooked, Reason: agent.Cancelled}
+	if ctx.Err() != nil {
+		return nil, netip.AddrPort{}, cancelled
+	}
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return nil, netip.AddrPort{}, cancelled
+	}
+	defer s.wakeOn(ctx)()
+	q := question{s: s, to: unmap(to), msg: msg, accept: accept}
+	q.setPlan(plan)
+	return q.run(ctx)
+}
+
+// wakeOn makes a waiting read return when ctx ends. The function that it
+// returns ends that and waits for it.
+func (s *Socket) wakeOn(ctx context.Context) (end func()) {
+	woken := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = s.conn.SetReadDeadline(time.Unix(1, 0))
+		close(woken)
+	})
+	return func() {
+		if !stop() {
+			<-woken
+		}
+		_ = s.conn.SetDeadline(time.Time{})
+	}
+}
+
+// heard is what came in: a datagram, an entry of the error queue, or nothing.
+type heard struct {
+	kind   uint8
+	data   []byte
+	from   netip.AddrPort
+	notice notice
+}
+
+const (
+	nothing = iota
+	datagram
+	trouble
+)
+
+// next waits until something comes in or a point in time. What came in before
+// that point is returned even if this process was too slow to be woken for it.
+func (s *Socket) next(ctx context.Context, until time.Time) (heard, error) {
+	if err := s.conn.SetReadDeadline(until); err != nil {
+		return heard{}, err
+	}
+	if err := ctx.Err(); err != nil { // after the deadline, for wakeOn sets it too
+		return heard{}, err
+	}
+	h, err := s.wait()
+	if err == nil || !isTimeout(err) {
+		return h, err
+	}
+	if ctlErr := s.raw.Control(func(fd uintptr) { h = s.listen(int(fd)) }); ctlErr != nil {
+		return heard{}, ctlErr
+	}
+	return h, ctx.Err()
+}
+
+// wait waits until something comes in or the read deadline passes.
+func (s *Socket) wait() (h heard, err error) {
+	err = s.raw.Read(func(fd uintptr) bool {
+		h = s.listen(int(fd))
+		return h.kind != nothing
+	})
+	return h, err
+}
+
+// listen takes one thing from the socket without waiting. An error of the
+// plain read is only the echo of an entry in the error queue, so the queue is
+// read first, and again after such an echo.
+func (s *Socket) listen(fd int) heard {
+	for range 4 {
+		if n, err := readQueue(fd, s.buf[:]); err == nil {
+			return heard{kind: trouble, notice: n}
+		}
+		n, _, _, from, err := unix.Recvmsg(fd, s.buf[:], nil, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		switch {
+		case err == unix.EAGAIN:
+			return heard{}
+		case err != nil:
+			continue
+		case n > len(s.buf): // with MSG_TRUNC, n is the true length
+			continue
+		}
+		return heard{kind: datagram, data: s.buf[:n], from: addrPort(from)}
+	}
+	return heard{}
+}
+
+// question is one Ask under way.
+type question struct {
+	s      *Socket
+	to     netip.AddrPort
+	msg    []byte
+	accept func([]byte, netip.AddrPort) bool
+
+	sends []time.Duration // still to come, as offsets from start
+	end   time.Duration
+
+	start, sentAt time.Time
+	sent          int
+	soft, own     Result // a passing rejection, an error of our own; zero: none
+}
+
+func (q *question) setPlan(plan []time.Duration) {
+	q.sends = []time.Duration{0}
+	if n := len(plan); n > 0 {
+		q.end = plan[n-1]
+		if n > 1 {
+			q.sends = plan[:n-1]
+		}
+	}
+}
+
+// maxLate bounds what is read after the end of the plan: what had come in
+// before, but not the stream of somebody who floods us.
+const maxLate = 64
+
+func (q *question) run(ctx context.Context) ([]byte, netip.AddrPort, Result) {
+	q.start = time.Now()
+	for late := 0; ; {
+		if r, over := q.sendDue(); over {
+			return nil, netip.AddrPort{}, r
+		}
+		h, err := q.s.next(ctx, q.start.Add(q.wake()))
+		if err != nil {
+			return nil, netip.AddrPort{}, q.ended(err)
+		}
+		switch {
+		case h.kind == datagram && q.accept(h.data, h.from):
+			return bytes.Clone(h.data), h.from, q.counted(Result{Outcome: agent.Answered})
+		case h.kind == trouble:
+			if r, over := q.note(h.notice); over {
+				return nil, netip.AddrPort{}, q.counted(r)
+			}
+		}
+		if time.Since(q.start) < q.end {
+			continue
+		}
+		if late++; h.kind == nothing || late > maxLate {
+			return nil, netip.AddrPort{}, q.ended(context.DeadlineExceeded)
+		}
+	}
+}
+
+// wake is the offset of the next thing to do.
+func (q *question) wake() time.Duration {
+	if len(q.sends) > 0 {
+		return min(q.sends[0], q.end)
+	}
+	return q.end
+}
+
+// sendDue sends once if one or more sends are due: when this process was held
+// up, there is no use in a burst. It is over if nothing could be sent at all.
+func (q *question) sendDue() (Result, bool) {
+	due := false
+	for len(q.sends) > 0 && time.Since(q.start) >= q.sends[0] {
+		q.sends, due = q.sends[1:], true
+	}
+	if !due {
+		return Result{}, false
+	}
+	err := q.send()
+	if err == nil {
+		q.sent++
+		q.sentAt = time.Now()
+		return Result{}, false
+	}
+	q.own = Classify(err, q.to.Addr())
+	if q.own.Outcome != agent.NotLooked {
+		q.own = Result{Outcome: agent.NotLooked, Reason: agent.OtherError, Detail: q.own.Detail}
+	}
+	return q.own, q.sent == 0
+}
+
+// send writes one datagram. A write can also report an ICMP error that an
+// earlier datagram met, and to another destination; that one is taken note
+// of, and the write is tried again.
+func (q *question) send() error {
+	_ = q.s.conn.SetWriteDeadline(q.start.Add(q.end + time.Second))
+	var err error
+	for range 4 {
+		if _, err = q.s.conn.WriteToUDPAddrPort(q.msg, q.to); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// note takes an entry of the error queue. It is over if the entry decides.
+func (q *question) note(n notice) (Result, bool) {
+	if n.dest.Addr() != q.to.Addr().WithZone("") || n.dest.Port() != q.to.Port() {
+		return Result{}, false // about an earlier question
+	}
+	r, known := grade(n, q.to.Addr())
+	switch {
+	case !known:
+		return Result{}, false
+	case isSoft(r):
+		q.soft = q.counted(r)
+		return Result{}, false
+	}
+	return r, true
+}
+
+// counted adds to a result what was sent and how long it took.
+func (q *question) counted(r Result) Result {
+	r.Sends = q.sent
+	if q.sent == 1 && r.Outcome != agent.NotLooked {
+		r.RTT = time.Since(q.sentAt)
+	}
+	return r
+}
+
+// ended is the result when no answer came and the wait ended with err.
+func (q *question) ended(err error) Result {
+	r := Classify(err, q.to.Addr())
+	switch {
+	case r.Outcome != agent.Silent:
+	case q.soft.Reason != "":
+		r = q.soft
+	case q.own.Reason != "":
+		r = q.own
+	}
+	r.Sends = q.sent
+	return r
+}
