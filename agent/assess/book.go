@@ -1,0 +1,99 @@
+// Package assess judges: from recent evidence to findings, capabilities and a
+// verdict. It is pure: it reads no clock, opens nothing, and knows neither
+// probes nor people's languages. The findings are one table in rules.go.
+package assess
+
+import (
+	"net/netip"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// Book is the recent evidence: for each target its last two looks. The zero
+// Book is empty. It belongs to one goroutine.
+type Book struct {
+	looks map[subject]history
+	order []subject
+}
+
+// subject is what two looks must share to be looks at the same thing.
+type subject struct {
+	probe      agent.ProbeName
+	host       string
+	addr       netip.Addr
+	port, last uint16
+	transport  agent.Transport
+	variant    agent.Variant
+}
+
+func subjectOf(e agent.Evidence) subject {
+	t := e.Target
+	s := subject{e.Probe, t.Host, t.Addr, t.Port, t.LastPort, t.Transport, t.Variant}
+	if e.Probe == agent.ProbeNATS {
+		s.variant = "" // the ladder names the rung that answered; it is still one target
+	}
+	return s
+}
+
+// history is the newest look and the one before it.
+type history struct {
+	newest, before agent.Evidence
+	looks          int
+}
+
+// Add enters a round: its passes in order, the first over everything that was
+// due, later ones over what failed. What the round did not look at at all is
+// forgotten: a name that moved leaves no ghost of its old address behind.
+func (b *Book) Add(passes ...[]agent.Evidence) {
+	old := b.looks
+	b.looks, b.order = map[subject]history{}, nil
+	for _, pass := range passes {
+		for _, e := range pass {
+			s := subjectOf(e)
+			h, known := b.looks[s]
+			if !known {
+				h = old[s]
+				b.order = append(b.order, s)
+			}
+			if h.looks > 0 {
+				h.before = h.newest
+			}
+			h.newest = e
+			h.looks++
+			b.looks[s] = h
+		}
+	}
+}
+
+// look is settled evidence and whether it may turn a light red.
+type look struct {
+	agent.Evidence
+	firm bool // an answer, or a failure that was seen twice in a row
+}
+
+// settled returns one look per subject, in the order of the round. A failure
+// counts only once it was seen twice in a row; until then what was known before
+// it stands.
+func (b *Book) settled() []look {
+	out := make([]look, 0, len(b.order))
+	for _, s := range b.order {
+		out = append(out, b.looks[s].settle())
+	}
+	return out
+}
+
+func (h history) settle() look {
+	switch {
+	case !failed(h.newest) || h.looks > 1 && failed(h.before):
+		return look{h.newest, true}
+	case h.looks > 1 && h.before.Outcome == agent.Answered:
+		return look{h.before, true}
+	default:
+		return look{h.newest, false}
+	}
+}
+
+// failed reports whether a look was made and did not end well.
+func failed(e agent.Evidence) bool {
+	return e.Outcome != agent.Answered && e.Outcome != agent.NotLooked
+}

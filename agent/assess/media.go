@@ -1,0 +1,210 @@
+package assess
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// udpLooks are the looks at the profile's UDP services, ranges left out: there
+// silence means nothing.
+func (v *view) udpLooks(pr agent.Profile) []int {
+	return append(v.looksAt(targets(pr, agent.STUN, agent.UDP)), v.looksAt(targets(pr, agent.TURN, agent.UDP))...)
+}
+
+// udpAllBlock: no UDP service answers on any of several ports, while the same
+// host answers over TCP, so that neither the line nor the server is to blame.
+func udpAllBlock(v *view, pr agent.Profile) []claim {
+	ix := v.udpLooks(pr)
+	if !v.all(ix, v.barred) || len(v.ports(ix)) < 2 || !v.any(ix, v.sameHostControl) && v.sender(ix) == "" {
+		return nil
+	}
+	return one(found(ix, "", "hosts", v.hosts(ix), "ports", strings.Join(v.ports(ix), ", "), "sender", v.sender(ix)))
+}
+
+// ports lists the different ports of looks, as words in order.
+func (v *view) ports(ix []int) []string {
+	var out []string
+	for _, i := range ix {
+		if p := strconv.Itoa(int(v.evidence[i].Target.Port)); !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func stunBlock(v *view, pr agent.Profile) []claim {
+	return v.stun(pr, v.kept, func(t agent.Target, ix []int) claim {
+		return found(ix, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(ix))
+	})
+}
+
+// kept reports whether something in between keeps the target away, however it
+// does so.
+func (v *view) kept(e agent.Evidence) bool { return v.barred(e) || cut(e) || tampered(e) }
+
+func stunServer(v *view, pr agent.Profile) []claim {
+	return v.stun(pr, v.refused, func(t agent.Target, ix []int) claim {
+		return found(ix, t.String(), "host", t.Host, "port", port(t))
+	})
+}
+
+// stun asks about each required STUN target of which no look was answered and
+// at least one is bad in the given way. Where a relay exists the loss of STUN
+// makes direct calls rarer; where none exists, or no UDP passes at all, it ends
+// them.
+func (v *view) stun(pr agent.Profile, bad func(agent.Evidence) bool, make func(agent.Target, []int) claim) []claim {
+	var out []claim
+	for _, t := range targets(pr, agent.STUN, "") {
+		ix := v.looks(t)
+		hit := v.pick(ix, bad)
+		if !t.Required || v.any(ix, answered) || len(hit) == 0 {
+			continue
+		}
+		c := make(t, hit)
+		c.harms = agent.Capabilities{agent.Direct: agent.Limited}
+		if !pr.Offers(agent.Relay) || !v.any(v.udpLooks(pr), answered) {
+			c.harms[agent.Direct] = agent.No
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// turnAllBlock: no transport reaches the relay, and it is not the relay itself
+// that says no on all of them.
+func turnAllBlock(v *view, pr agent.Profile) []claim {
+	ix := v.looksAt(targets(pr, agent.TURN, ""))
+	bad := v.pick(ix, v.kept)
+	if v.any(ix, answered) || !v.all(ix, failed) || len(bad) == 0 {
+		return nil
+	}
+	c := found(ix, "", "hosts", v.hosts(ix), "ports", v.portsAndTransports(ix), "sender", v.sender(ix))
+	if !v.any(bad, v.sameHostControl) && v.sender(bad) == "" {
+		c.Cause = agent.CauseUnknown // the server may be gone as well
+	}
+	return one(c)
+}
+
+// portsAndTransports lists what is missing as a rule would: "UDP 5349".
+func (v *view) portsAndTransports(ix []int) string {
+	return v.list(ix, func(e agent.Evidence) string {
+		return strings.ToUpper(string(e.Target.Transport)) + " " + strconv.Itoa(int(e.Target.Port))
+	})
+}
+
+// turnServer: the relay itself refuses on every transport.
+func turnServer(v *view, pr agent.Profile) []claim {
+	ix := v.looksAt(targets(pr, agent.TURN, ""))
+	if !v.all(ix, v.refusedOrLost) || !v.any(ix, v.refused) {
+		return nil
+	}
+	return one(found(ix, "", "hosts", v.hosts(ix), "ports", v.portsAndTransports(ix)))
+}
+
+// refusedOrLost reports a refusal, or silence beside refusals of the same host:
+// Linux answers only some of many packets to closed ports with an error.
+func (v *view) refusedOrLost(e agent.Evidence) bool {
+	return v.refused(e) || e.Outcome == agent.Silent
+}
+
+// turnBlock: one transport of the relay is kept away, in every variant.
+func turnBlock(tr agent.Transport) func(*view, agent.Profile) []claim {
+	return func(v *view, pr agent.Profile) []claim {
+		return v.turn(pr, tr, func(ix []int) []int {
+			if v.any(ix, v.refused) {
+				return nil
+			}
+			return v.pick(ix, v.kept)
+		})
+	}
+}
+
+// turnPartServer: the relay's host itself refuses one transport.
+func turnPartServer(tr agent.Transport) func(*view, agent.Profile) []claim {
+	return func(v *view, pr agent.Profile) []claim {
+		return v.turn(pr, tr, func(ix []int) []int { return v.pick(ix, v.refused) })
+	}
+}
+
+func (v *view) turn(pr agent.Profile, tr agent.Transport, bad func(ix []int) []int) []claim {
+	var out []claim
+	for _, t := range targets(pr, agent.TURN, tr) {
+		ix := v.looks(t)
+		if !t.Required || v.any(ix, answered) || !v.all(ix, failed) {
+			continue
+		}
+		if hit := bad(ix); len(hit) > 0 {
+			out = append(out, found(hit, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(hit)))
+		}
+	}
+	return out
+}
+
+// turnDPIPlain: TCP opens and TLS passes, but plain TURN is cut off or answered
+// by something else. A server that merely closes or stays silent does not speak
+// plain TURN on this port, which is its right.
+func turnDPIPlain(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, t := range targets(pr, agent.TURN, agent.TCP) {
+		ix := v.looks(t)
+		cut := v.pick(ix, func(e agent.Evidence) bool {
+			return e.Target.Variant == agent.Plain && e.Grade != agent.GradeE &&
+				(e.Reason == agent.ResetAfter || e.Reason == agent.HTTPAnswer)
+		})
+		tls := v.pick(ix, func(e agent.Evidence) bool { return e.Target.Variant == agent.TLS && answered(e) })
+		if len(cut) > 0 && len(tls) > 0 {
+			out = append(out, found(append(cut, tls...), t.String(), "host", t.Host, "port", port(t)))
+		}
+	}
+	return out
+}
+
+func turnOpen(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, t := range targets(pr, agent.TURN, "") {
+		if ix := v.pick(v.looks(t), func(e agent.Evidence) bool { return e.Reason == agent.OpenRelay }); len(ix) > 0 {
+			out = append(out, found(ix, t.String(), "host", t.Host, "port", port(t)))
+		}
+	}
+	return out
+}
+
+// The words of agent.Mapping.
+const (
+	mappingByAddress = "address-dependent"
+	mappingSeveral   = "several-addresses"
+)
+
+// dependent returns the looks that show a NAT which gives every destination
+// another public port.
+func (v *view) dependent(pr agent.Profile) []int {
+	if len(targets(pr, agent.STUN, "")) == 0 {
+		return nil
+	}
+	return v.pick(v.of(agent.ProbeMapping), func(e agent.Evidence) bool {
+		m := e.Values.Text(agent.Mapping)
+		return answered(e) && (m == mappingByAddress || m == mappingSeveral)
+	})
+}
+
+// natEDM is worth knowing, no more: the relay carries the calls.
+func natEDM(v *view, pr agent.Profile) []claim {
+	ix := v.dependent(pr)
+	if len(ix) == 0 {
+		return nil
+	}
+	return one(found(ix, ""))
+}
+
+// natEDMNoRelay: without a relay such a NAT leaves no path.
+func natEDMNoRelay(v *view, pr agent.Profile) []claim {
+	ix := v.dependent(pr)
+	relay := v.looksAt(targets(pr, agent.TURN, ""))
+	if len(ix) == 0 || len(relay) > 0 && !v.all(relay, func(e agent.Evidence) bool { return v.kept(e) || v.refused(e) }) {
+		return nil
+	}
+	return one(found(append(ix, relay...), ""))
+}

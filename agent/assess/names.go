@@ -1,0 +1,210 @@
+package assess
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// lookups are the looks at names that the profile needs, without the control.
+func (v *view) lookups(pr agent.Profile) []int {
+	return v.where(func(e agent.Evidence) bool {
+		return e.Probe == agent.ProbeDNS && e.Target.Variant != agent.Uncached && len(requiring(pr, e.Target.Host)) > 0
+	})
+}
+
+// requiring is the profile's required targets at a host.
+func requiring(pr agent.Profile, host string) []agent.Target {
+	var out []agent.Target
+	for _, t := range pr.Targets {
+		if t.Required && t.Host == host {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// dnsFail: no name resolves, and it is not the line: an address without a name
+// answered, or the resolver stays silent where there is nothing to compare.
+func dnsFail(v *view, _ agent.Profile) []claim {
+	ix := v.where(func(e agent.Evidence) bool {
+		return e.Probe == agent.ProbeDNS && e.Target.Variant != agent.Uncached && !isLiteral(e.Target.Host)
+	})
+	dead := func(e agent.Evidence) bool {
+		return e.Reason == agent.NoResolver || e.Grade != agent.GradeE && failed(e) && (e.Outcome == agent.Silent ||
+			e.Outcome == agent.Rejected || e.Reason == agent.ServFail || e.Reason == agent.DNSRefused ||
+			e.Reason == agent.PortUnreachable)
+	}
+	if v.noLiteral() {
+		dead = func(e agent.Evidence) bool {
+			return failed(e) && e.Outcome == agent.Silent || e.Reason == agent.NoResolver
+		}
+	}
+	if !v.all(ix, dead) {
+		return nil
+	}
+	return one(found(ix, "", "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver)))
+}
+
+// noLiteral reports whether no address could be tried without a name.
+func (v *view) noLiteral() bool { return len(v.attempts()) == 0 }
+
+func isLiteral(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// dnsNX: single names are denied while the resolver works.
+func dnsNX(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, i := range v.lookups(pr) {
+		e := v.evidence[i]
+		switch e.Reason {
+		case agent.NXDomain, agent.NoData, agent.DNSRefused, agent.ServFail:
+		default:
+			continue
+		}
+		if e.Outcome != agent.Refused || e.Grade != agent.GradeB {
+			continue
+		}
+		c := found([]int{i}, e.Target.Host, "host", e.Target.Host, "resolver", e.Values.Text(agent.Resolver))
+		c.harms = v.hostHarms(pr, e.Target.Host)
+		out = append(out, c)
+	}
+	return out
+}
+
+// dnsBogon: a name leads to an address that cannot be the service's.
+func dnsBogon(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, i := range v.lookups(pr) {
+		e := v.evidence[i]
+		if e.Reason != agent.Bogon || !tampered(e) {
+			continue
+		}
+		c := found([]int{i}, e.Target.Host, "host", e.Target.Host,
+			"addrs", commas(e.Values.Text(agent.Addrs)), "resolver", e.Values.Text(agent.Resolver))
+		c.harms = v.hostHarms(pr, e.Target.Host)
+		out = append(out, c)
+	}
+	return out
+}
+
+// hostHarms is what the loss of one name does: everything that its targets
+// feed, but a group that other NATS hosts still carry is only limited.
+func (v *view) hostHarms(pr agent.Profile, host string) agent.Capabilities {
+	harms := agent.Capabilities{}
+	for _, t := range requiring(pr, host) {
+		for _, c := range t.Feeds {
+			s := agent.No
+			if t.Service == agent.NATS && v.otherNATS(pr, host) || t.Service == agent.TURN && c == agent.Group {
+				s = agent.Limited
+			}
+			harms[c] = max(harms[c], s)
+		}
+	}
+	return harms
+}
+
+func (v *view) otherNATS(pr agent.Profile, host string) bool {
+	for _, t := range targets(pr, agent.NATS, "") {
+		if t.Host != host && v.any(v.looks(t), usable) {
+			return true
+		}
+	}
+	return false
+}
+
+// drift is a name whose answer differs from what the service has published.
+type drift struct {
+	look       int
+	host       string
+	addrs      string // not published
+	pins       string
+	open, shut []int // looks at published and resolved addresses
+}
+
+func (v *view) drifts(pr agent.Profile) []drift {
+	var out []drift
+	for _, i := range v.lookups(pr) {
+		e := v.evidence[i]
+		pins := requiring(pr, e.Target.Host)[0].Pins
+		if len(pins) == 0 || e.Outcome != agent.Answered {
+			continue
+		}
+		d := drift{look: i, host: e.Target.Host, pins: addrList(pins)}
+		var foreign []netip.Addr
+		for _, a := range parseAddrs(e.Values.Text(agent.Addrs)) {
+			if a.Is4() && !slices.Contains(pins, a) {
+				foreign = append(foreign, a)
+			}
+		}
+		if len(foreign) == 0 {
+			continue
+		}
+		d.addrs = addrList(foreign)
+		for _, t := range requiring(pr, d.host) {
+			for _, l := range v.looks(t) {
+				switch {
+				case usable(v.evidence[l]):
+					d.open = append(d.open, l)
+				case v.barred(v.evidence[l]):
+					d.shut = append(d.shut, l)
+				}
+			}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func dnsDrift(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, d := range v.drifts(pr) {
+		if len(d.open) == 0 || len(d.shut) > 0 {
+			continue
+		}
+		out = append(out, found(append([]int{d.look}, d.open...), d.host, "host", d.host, "addrs", d.addrs, "pins", d.pins))
+	}
+	return out
+}
+
+// dnsDriftBlock: the published and the resolved address are told apart by a
+// rule in the practice. Browsers go where the name leads.
+func dnsDriftBlock(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, d := range v.drifts(pr) {
+		if len(d.open) == 0 || len(d.shut) == 0 {
+			continue
+		}
+		c := found(append(append([]int{d.look}, d.open...), d.shut...), d.host,
+			"host", d.host, "open", v.addrs(d.open), "blocked", v.addrs(d.shut))
+		c.harms = v.driftHarms(pr, d)
+		out = append(out, c)
+	}
+	return out
+}
+
+// driftHarms: only what the name leads to counts; if that is open, the outdated
+// pin harms nobody yet.
+func (v *view) driftHarms(pr agent.Profile, d drift) agent.Capabilities {
+	for _, i := range d.shut {
+		if a := v.evidence[i].Target.Addr; strings.Contains(d.pins, a.String()) {
+			continue
+		}
+		return v.hostHarms(pr, d.host)
+	}
+	return nil
+}
+
+func addrList(as []netip.Addr) string {
+	words := make([]string, len(as))
+	for i, a := range as {
+		words[i] = a.String()
+	}
+	return strings.Join(words, ", ")
+}
+
+func commas(s string) string { return strings.Join(strings.Fields(s), ", ") }
