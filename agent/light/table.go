@@ -1,0 +1,58 @@
+package light
+
+// The rhythms, one letter a quarter of a second. A flash is one beat, the gap
+// between flashes of a group one beat, the pause between groups six.
+const (
+	dark    = "-"
+	wink    = "GGGGGGGGGGGGGGG-" // all is well: on, and off for a beat every four seconds
+	winks   = "YYYYYYYYYYYYY-Y-" // it works, but: two winks
+	one     = "R------"
+	two     = "R-R------"
+	three   = "R-R-R------"
+	four    = "R-R-R-R------"
+	five    = "B-B-B-B-B------"
+	slow    = "WWWW----"
+	blink   = "WW--"
+	dashDot = "BBBBBB-B------"
+	dashes  = "WWWW-WWWW------"
+	hurry   = "BBB-B-" // never pauses, unlike all others
+)
+
+// row is what the lamps show in one state. Identify runs along a row of lamps.
+type row struct{ all, box, network, video string }
+
+var table = [...]row{
+	Starting:   {all: slow, box: slow, network: dark, video: dark},
+	NoLink:     {all: one, box: wink, network: one, video: one},
+	NoAddress:  {all: two, box: wink, network: two, video: two},
+	NoInternet: {all: three, box: wink, network: three, video: three},
+	Unclaimed:  {all: dashDot, box: dashDot, network: wink, video: dark},
+	Checking:   {all: blink, box: wink, network: blink, video: blink},
+	Ready:      {all: wink, box: wink, network: wink, video: wink},
+	Limited:    {all: winks, box: wink, network: wink, video: winks},
+	Blocked:    {all: four, box: wink, network: wink, video: four},
+	Unknown:    {all: five, box: five, network: dark, video: five},
+	Updating:   {all: dashes, box: dashes, network: dark, video: dark},
+	Identify:   {all: hurry, box: "BB----", network: "--BB--", video: "----BB"},
+}
+
+// picture looks up the table; a state that is none shows as Unknown.
+func picture(s Show, role Role) string {
+	if int(s.State) >= len(table) {
+		s.State = Unknown
+	}
+	r := table[s.State]
+	switch role {
+	case Box:
+		if s.Unheard && r.box == wink {
+			return winks
+		}
+		return r.box
+	case Network:
+		return r.network
+	case Video:
+		return r.video
+	default:
+		return r.all
+	}
+}
