@@ -1,0 +1,149 @@
+package agent_test
+
+import (
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/sprechprobe/sprechprobe/"
+
+// layers says which of our packages a package may import: the house, one row a
+// package. Tests may import more. A package without a row fails the test.
+var layers = map[string][]string{
+	"agent":                          {},
+	"agent/wire/fleet":               {"agent"},
+	"agent/reach":                    {"agent"},
+	"agent/trust":                    {"agent", "agent/reach"},
+	"agent/probe":                    {},
+	"agent/probe/probetest":          {"agent"},
+	"agent/probe/link":               {"agent", "agent/reach", "agent/probe/dns/resolvconf"},
+	"agent/probe/dns":                {"agent", "agent/reach", "agent/probe/dns/resolvconf"},
+	"agent/probe/dns/resolvconf":     {},
+	"agent/probe/web":                {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
+	"agent/probe/web/http1":          {},
+	"agent/probe/webrtc":             {"agent", "agent/reach", "agent/trust"},
+	"agent/probe/nats":               {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
+	"agent/probe/ports":              {"agent", "agent/reach"},
+	"agent/assess":                   {"agent"},
+	"agent/round":                    {"agent"},
+	"agent/schedule":                 {},
+	"agent/strict":                   {},
+	"agent/profile":                  {"agent", "agent/strict"},
+	"agent/config":                   {"agent", "agent/strict", "agent/wire/fleet"},
+	"agent/advice":                   {"agent"},
+	"agent/light":                    {"agent", "hal"},
+	"agent/panel":                    {"agent", "agent/light"},
+	"agent/uplink":                   {"agent", "agent/wire/fleet"},
+	"agent/daemon":                   {"agent/...", "hal/..."},
+	"hal":                            {},
+	"hal/led":                        {"hal"},
+	"hal/console":                    {"hal"},
+	"hal/haltest":                    {"hal"},
+	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/profile"},
+	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/..."},
+	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/profile", "cmd/sprechprobe-fleet/internal/..."},
+}
+
+// unlinked says what the box's program must not link, and why.
+var unlinked = map[string]string{
+	"github.com/nats-io/nats-server/v2":     "a whole server, 17 MB on mips",
+	"html/template":                         "the dashboard's; keeps every exported method, 2.8 MB",
+	"text/template":                         "keeps every exported method, 2.8 MB",
+	"github.com/spf13/cobra":                "the flag package does",
+	"github.com/coder/websocket":            "only tests need it",
+	"github.com/pion/dtls/v2":               "reached only through DialURI of stun/v2, 1.1 MB; v3 is linked already",
+	"github.com/coreos/go-systemd/v22/dbus": "0.4 MB; the box talks to systemd by sockets",
+	"modernc.org/sqlite":                    "history is the fleet's; does not build for mips",
+	"periph.io/x/host/v3":                   "drivers of every board; gpioioctl alone is linked",
+	"testing":                               "no test code in the box",
+	module + "agent/lab":                    "tests only",
+	module + "agent/probe/probetest":        "tests only",
+	module + "hal/haltest":                  "tests only",
+}
+
+func TestLayers(t *testing.T) {
+	for _, line := range golist(t, "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "./...") {
+		words := strings.Fields(line)
+		pkg := strings.TrimPrefix(words[0], module)
+		allowed, ok := row(pkg)
+		if !ok {
+			t.Errorf("package %s has no row in the table of layers", pkg)
+			continue
+		}
+		for _, imp := range words[1:] {
+			if ours, ok := strings.CutPrefix(imp, module); ok && !slices.ContainsFunc(allowed, func(p string) bool { return matches(p, ours) }) {
+				t.Errorf("%s imports %s; its row allows only %q", pkg, ours, allowed)
+			}
+		}
+	}
+}
+
+// row finds the package's row, or that of the nearest folder above it that is no
+// package of its own.
+func row(pkg string) ([]string, bool) {
+	if allowed, ok := layers[pkg]; ok {
+		return allowed, true
+	}
+	if dir := path.Dir(pkg); path.Base(dir) == "internal" {
+		allowed, ok := layers[dir]
+		return allowed, ok
+	}
+	return nil, false
+}
+
+func matches(pattern, pkg string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return pkg == dir || strings.HasPrefix(pkg, dir+"/")
+	}
+	return pkg == pattern
+}
+
+func TestRowsArePackages(t *testing.T) {
+	have := golist(t, "./...")
+	for pkg := range layers {
+		if path.Base(pkg) != "internal" && !slices.Contains(have, module+pkg) {
+			t.Errorf("the table has a row for %s, which is no package", pkg)
+		}
+	}
+}
+
+func TestBoxDoesNotLink(t *testing.T) {
+	deps := golist(t, "-deps", "./cmd/sprechprobe")
+	for _, dep := range deps {
+		for bad, why := range unlinked {
+			if dep == bad {
+				t.Errorf("cmd/sprechprobe links %s: %s", dep, why)
+			}
+		}
+		if strings.HasPrefix(dep, module+"cmd/sprechprobe-fleet") {
+			t.Errorf("cmd/sprechprobe links %s: that is the vendor's side", dep)
+		}
+	}
+}
+
+func TestPackageComments(t *testing.T) {
+	for _, line := range golist(t, "-f", "{{.ImportPath}}\t{{.Name}}\t{{.Doc}}", "./...") {
+		f := strings.SplitN(line, "\t", 3)
+		want := "Package " + f[1] + " "
+		if f[1] == "main" {
+			want = "Command " + path.Base(f[0]) + " "
+		}
+		if len(f) < 3 || !strings.HasPrefix(f[2], want) {
+			t.Errorf("%s: package comment starts %q, want %q", f[0], f[2], want)
+		}
+	}
+}
+
+func golist(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"list"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %v: %v", args, err)
+	}
+	return strings.Split(strings.TrimSpace(string(out)), "\n")
+}

@@ -1,0 +1,139 @@
+// Package round makes one round: it decides what to ask for a set of profiles,
+// asks it in the order in which one answer gives another its meaning, and asks
+// again at once whatever failed. It knows the probes only as values, judges
+// nothing and remembers nothing.
+//
+// A round has two passes. The first looks at the local side and the names, then
+// at every target. The second, the retest, looks again at what failed; beside
+// it run the controls that only matter when something failed (is it a login
+// page, does the resolver reach the world) and the comparison of NAT mappings,
+// which needs to know who answers.
+package round
+
+import (
+	"context"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// Limit bounds a whole round. The worst case, everything dropped, ends sooner.
+const Limit = 14 * time.Second
+
+// Probes are the looks that a round is made of.
+type Probes struct {
+	Link    agent.Probe
+	DNS     agent.Probe
+	HTTPS   agent.Probe
+	Captive agent.Probe
+	STUN    agent.Probe
+	TURN    agent.Probe
+	NATS    agent.Probe
+	Ports   agent.Probe
+	Mapping func(others []netip.AddrPort) agent.Probe
+	// Addrs reads the addresses of a DNS look.
+	Addrs func(agent.Evidence) []netip.Addr
+	// IPv6 reports whether the box has a route to public IPv6 addresses.
+	IPv6 func() bool
+}
+
+// Run makes a round for the profiles and returns its passes.
+func Run(ctx context.Context, p Probes, profiles []agent.Profile) [][]agent.Evidence {
+	ctx, cancel := context.WithTimeout(ctx, Limit)
+	defer cancel()
+	targets := distinct(profiles)
+
+	opening := []step{{p.Link, agent.ProbeLink, agent.Target{}}}
+	for _, h := range names(targets) {
+		opening = append(opening, step{p.DNS, agent.ProbeDNS, h})
+	}
+	first := runAll(ctx, opening)
+	steps := p.steps(targets, p.resolve(first))
+	seen := runAll(ctx, steps)
+	first = append(first, seen...)
+
+	again := failing(append(opening, steps...), first)
+	again = append(again, p.controls(targets, first)...)
+	second := runAll(ctx, again)
+	second = append(second, runAll(ctx, p.steps(late(targets, first, p), p.resolve(second)))...)
+	return [][]agent.Evidence{first, second}
+}
+
+// late are the targets whose name gave no address in the first pass: if it does
+// in the second, they are looked at after all.
+func late(targets []agent.Target, first []agent.Evidence, p Probes) []agent.Target {
+	known := p.resolve(first)
+	var out []agent.Target
+	for _, t := range targets {
+		if len(known[t.Host]) == 0 && len(t.Pins) == 0 && !literal(t.Host) {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
+// step is one look to make.
+type step struct {
+	probe  agent.Probe
+	name   agent.ProbeName
+	target agent.Target
+}
+
+// runAll makes the looks side by side and returns them in order. A step without
+// a probe is a look that cannot be made.
+func runAll(ctx context.Context, steps []step) []agent.Evidence {
+	out := make([]agent.Evidence, len(steps))
+	var wg sync.WaitGroup
+	for i, s := range steps {
+		wg.Go(func() { out[i] = s.look(ctx) })
+	}
+	wg.Wait()
+	return out
+}
+
+// look runs a probe; a panic in it is our mistake and no fault of the network.
+func (s step) look(ctx context.Context) (e agent.Evidence) {
+	defer func() {
+		if r := recover(); r != nil {
+			e = agent.See(s.name, s.target, agent.NotLooked, agent.Panicked).With(agent.Detail, head(debug.Stack()))
+		}
+	}()
+	if s.probe == nil {
+		return agent.See(s.name, s.target, agent.NotLooked, agent.NoAddress)
+	}
+	return s.probe(ctx, s.target)
+}
+
+// head is the beginning of a stack: enough to find the line, short enough to report.
+func head(stack []byte) string {
+	const most = 400
+	if len(stack) > most {
+		stack = stack[:most]
+	}
+	return string(stack)
+}
+
+// failing returns the steps whose look failed.
+func failing(steps []step, seen []agent.Evidence) []step {
+	var out []step
+	for i, e := range seen {
+		if e.Outcome != agent.Answered && e.Outcome != agent.NotLooked {
+			out = append(out, steps[i])
+		}
+	}
+	return out
+}
+
+// resolve collects the addresses of the names that resolved.
+func (p Probes) resolve(seen []agent.Evidence) map[string][]netip.Addr {
+	out := map[string][]netip.Addr{}
+	for _, e := range seen {
+		if e.Probe == agent.ProbeDNS && e.Outcome == agent.Answered && e.Target.Variant != agent.Uncached {
+			out[e.Target.Host] = p.Addrs(e)
+		}
+	}
+	return out
+}
