@@ -1,45 +1,44 @@
 package trust
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"syscall"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/reach"
 )
 
-// failed says how a handshake ended that gave no connection.
-func failed(err error, to netip.Addr) Seen {
-	o, why, detail := classify(err, to)
-	s := Seen{Outcome: o, Reason: why, Values: agent.Values{}}
-	if detail = printable(detail); detail != "" {
-		s.Values[agent.Detail] = detail
-	}
-	return s
-}
-
-func classify(err error, _ netip.Addr) (agent.Outcome, agent.Reason, string) {
+// Classify says what an error of a TLS connection to an address means: of its
+// handshake, or of a later Read or Write. It adds to [reach.Classify] what only
+// TLS can tell: an alert of the far end (Refused, tls-alert), bytes that are
+// not TLS (Tampered, not-tls), and TLS that breaks its own rules (Tampered,
+// bad-answer).
+func Classify(err error, to netip.Addr) reach.Result {
 	var record tls.RecordHeaderError
 	var op *net.OpError
+	var errno syscall.Errno
 	switch {
 	case errors.As(err, &record):
-		return agent.Tampered, agent.NotTLS, ""
-	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls reports an alert
-		return agent.Refused, agent.TLSAlert, op.Err.Error()
-	case errors.Is(err, context.Canceled):
-		return agent.NotLooked, agent.Cancelled, ""
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
-		return agent.Silent, agent.Timeout, ""
-	case errors.Is(err, syscall.ECONNRESET):
-		return agent.Refused, agent.ResetAfter, ""
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return agent.Refused, agent.Closed, ""
-	default: // TLS records came whose content crypto/tls will not have
-		return agent.Tampered, agent.Garbage, err.Error()
+		return reach.Result{Outcome: agent.Tampered, Reason: agent.NotTLS}
+	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls marks an alert
+		return reach.Result{Outcome: agent.Refused, Reason: agent.TLSAlert, Detail: printable(op.Err.Error())}
 	}
+	r := reach.Classify(err, to)
+	if r.Reason == agent.OtherError && !errors.As(err, &errno) { // not the system but crypto/tls said no
+		return reach.Result{Outcome: agent.Tampered, Reason: agent.Garbage, Detail: printable(err.Error())}
+	}
+	return r
+}
+
+// failed is a handshake that gave no connection.
+func failed(err error, to netip.Addr) Seen {
+	r := Classify(err, to)
+	s := Seen{Outcome: r.Outcome, Reason: r.Reason, Values: agent.Values{}}
+	if r.Detail != "" {
+		s.Values[agent.Detail] = r.Detail
+	}
+	return s
 }

@@ -21,88 +21,16 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/trust"
+	"github.com/sprechprobe/sprechprobe/agent/trust/trusttest"
 )
 
 var (
-	born  = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	today = born.AddDate(0, 0, 40)
-	dead  = born.AddDate(0, 3, 0)
+	born  = trusttest.Born
+	today = trusttest.Today
+	dead  = trusttest.Dead
 )
 
-// authority signs leaves for tests, through an intermediate of its own.
-type authority struct {
-	t     *testing.T
-	cert  *x509.Certificate
-	key   *ecdsa.PrivateKey
-	above *authority
-}
-
-func makeAuthority(t *testing.T, subject pkix.Name, from, until time.Time) *authority {
-	a := &authority{t: t}
-	a.cert, a.key = sign(t, &x509.Certificate{
-		Subject: subject, NotBefore: from, NotAfter: until,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, nil, nil)
-	return a
-}
-
-func (a *authority) intermediate(cn string, from, until time.Time) *authority {
-	b := &authority{t: a.t, above: a}
-	b.cert, b.key = sign(a.t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: cn}, NotBefore: from, NotAfter: until,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, a.cert, a.key)
-	return b
-}
-
-func (a *authority) pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(a.cert)
-	return p
-}
-
-func (a *authority) leaf(from, until time.Time, names ...string) tls.Certificate {
-	tmpl := &x509.Certificate{
-		Subject: pkix.Name{CommonName: names[0]}, NotBefore: from, NotAfter: until,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	for _, n := range names {
-		if ip := net.ParseIP(n); ip != nil {
-			tmpl.IPAddresses = append(tmpl.IPAddresses, ip)
-		} else {
-			tmpl.DNSNames = append(tmpl.DNSNames, n)
-		}
-	}
-	cert, key := sign(a.t, tmpl, a.cert, a.key)
-	out := tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
-	for up := a; up.above != nil; up = up.above {
-		out.Certificate = append(out.Certificate, up.cert.Raw)
-	}
-	return out
-}
-
-func sign(t *testing.T, tmpl, parent *x509.Certificate, by *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl.SerialNumber, _ = rand.Int(rand.Reader, big.NewInt(1<<62))
-	if parent == nil {
-		parent, by = tmpl, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, by)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert, key
-}
-
-func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+func at(t time.Time) func() time.Time { return trusttest.At(t) }
 
 // serve answers one connection by do and returns our end of it.
 func serve(t *testing.T, do func(net.Conn)) net.Conn {
@@ -139,10 +67,10 @@ func serveTLS(t *testing.T, conf *tls.Config) net.Conn {
 }
 
 func TestClientJudgesChain(t *testing.T) {
-	root := makeAuthority(t, pkix.Name{CommonName: "Test Root"}, born, born.AddDate(10, 0, 0))
-	sub := root.intermediate("Test Sub", born, born.AddDate(5, 0, 0))
-	shortSub := root.intermediate("Short Sub", born, born.AddDate(0, 0, 20))
-	foreign := makeAuthority(t, pkix.Name{Organization: []string{"Fortinet"}, CommonName: "FGT60F0000000000"}, born, born.AddDate(10, 0, 0))
+	root := trusttest.Named(t, "Test Root")
+	sub := root.Intermediate("Test Sub", born, born.AddDate(5, 0, 0))
+	shortSub := root.Intermediate("Short Sub", born, born.AddDate(0, 0, 20))
+	foreign := trusttest.New(t, pkix.Name{Organization: []string{"Fortinet"}, CommonName: "FGT60F0000000000"})
 	tests := []struct {
 		name   string
 		cert   tls.Certificate
@@ -153,24 +81,24 @@ func TestClientJudgesChain(t *testing.T) {
 		issuer string
 		maker  string
 	}{
-		{name: "good", cert: sub.leaf(born, dead, "video.test"), host: "video.test", now: today, want: agent.Answered, issuer: "Test Sub"},
-		{name: "root's dot", cert: sub.leaf(born, dead, "video.test"), host: "video.test.", now: today, want: agent.Answered, issuer: "Test Sub"},
-		{name: "wildcard", cert: sub.leaf(born, dead, "*.test"), host: "video.test", now: today, want: agent.Answered, issuer: "Test Sub"},
-		{name: "address", cert: sub.leaf(born, dead, "127.0.0.1"), host: "127.0.0.1", now: today, want: agent.Answered, issuer: "Test Sub"},
-		{name: "IPv6 address", cert: sub.leaf(born, dead, "::1"), host: "[0:0::1]", now: today, want: agent.Answered, issuer: "Test Sub"},
-		{name: "other address", cert: sub.leaf(born, dead, "127.0.0.1"), host: "127.0.0.2", now: today, want: agent.Tampered, reason: agent.TLSWrongName, issuer: "Test Sub"},
-		{name: "wrong name", cert: sub.leaf(born, dead, "other.test"), host: "video.test", now: today, want: agent.Tampered, reason: agent.TLSWrongName, issuer: "Test Sub"},
-		{name: "expired", cert: sub.leaf(born, dead, "video.test"), host: "video.test", now: dead.AddDate(0, 0, 2), want: agent.Answered, reason: agent.TLSExpired, issuer: "Test Sub"},
-		{name: "clock of 1970", cert: sub.leaf(born, dead, "video.test"), host: "video.test", now: time.Unix(0, 0), want: agent.Answered, reason: agent.TLSExpired, issuer: "Test Sub"},
-		{name: "expired and wrong name", cert: sub.leaf(born, dead, "other.test"), host: "video.test", now: dead.AddDate(0, 0, 2), want: agent.Tampered, reason: agent.TLSWrongName, issuer: "Test Sub"},
-		{name: "intermediate expired", cert: shortSub.leaf(born, dead, "video.test"), host: "video.test", now: today, want: agent.Answered, reason: agent.TLSExpired, issuer: "Short Sub"},
-		{name: "interceptor", cert: foreign.leaf(born, dead, "video.test"), host: "video.test", now: today, want: agent.Tampered, reason: agent.TLSUnknownCA, issuer: "FGT60F0000000000", maker: "Fortinet"},
-		{name: "interceptor, clock of 1970", cert: foreign.leaf(born, dead, "video.test"), host: "video.test", now: time.Unix(0, 0), want: agent.Tampered, reason: agent.TLSUnknownCA, issuer: "FGT60F0000000000", maker: "Fortinet"},
-		{name: "interceptor with wrong name", cert: foreign.leaf(born, dead, "other.test"), host: "video.test", now: today, want: agent.Tampered, reason: agent.TLSUnknownCA, issuer: "FGT60F0000000000", maker: "Fortinet"},
+		{name: "good", cert: sub.Leaf("video.test"), host: "video.test", now: today, want: agent.Answered, issuer: "Test Sub"},
+		{name: "root's dot", cert: sub.Leaf("video.test"), host: "video.test.", now: today, want: agent.Answered, issuer: "Test Sub"},
+		{name: "wildcard", cert: sub.Leaf("*.test"), host: "video.test", now: today, want: agent.Answered, issuer: "Test Sub"},
+		{name: "address", cert: sub.Leaf("127.0.0.1"), host: "127.0.0.1", now: today, want: agent.Answered, issuer: "Test Sub"},
+		{name: "IPv6 address", cert: sub.Leaf("::1"), host: "[0:0::1]", now: today, want: agent.Answered, issuer: "Test Sub"},
+		{name: "other address", cert: sub.Leaf("127.0.0.1"), host: "127.0.0.2", now: today, want: agent.Tampered, reason: agent.TLSWrongName, issuer: "Test Sub"},
+		{name: "wrong name", cert: sub.Leaf("other.test"), host: "video.test", now: today, want: agent.Tampered, reason: agent.TLSWrongName, issuer: "Test Sub"},
+		{name: "expired", cert: sub.Leaf("video.test"), host: "video.test", now: dead.AddDate(0, 0, 2), want: agent.Answered, reason: agent.TLSExpired, issuer: "Test Sub"},
+		{name: "clock of 1970", cert: sub.Leaf("video.test"), host: "video.test", now: time.Unix(0, 0), want: agent.Answered, reason: agent.TLSExpired, issuer: "Test Sub"},
+		{name: "expired and wrong name", cert: sub.Leaf("other.test"), host: "video.test", now: dead.AddDate(0, 0, 2), want: agent.Tampered, reason: agent.TLSWrongName, issuer: "Test Sub"},
+		{name: "intermediate expired", cert: shortSub.Leaf("video.test"), host: "video.test", now: today, want: agent.Answered, reason: agent.TLSExpired, issuer: "Short Sub"},
+		{name: "interceptor", cert: foreign.Leaf("video.test"), host: "video.test", now: today, want: agent.Tampered, reason: agent.TLSUnknownCA, issuer: "FGT60F0000000000", maker: "Fortinet"},
+		{name: "interceptor, clock of 1970", cert: foreign.Leaf("video.test"), host: "video.test", now: time.Unix(0, 0), want: agent.Tampered, reason: agent.TLSUnknownCA, issuer: "FGT60F0000000000", maker: "Fortinet"},
+		{name: "interceptor with wrong name", cert: foreign.Leaf("other.test"), host: "video.test", now: today, want: agent.Tampered, reason: agent.TLSUnknownCA, issuer: "FGT60F0000000000", maker: "Fortinet"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := trust.Checker{Roots: root.pool(), Now: at(tt.now)}
+			c := trust.Checker{Roots: root.Pool(), Now: at(tt.now)}
 			conn, seen := c.Client(t.Context(), serveTLS(t, &tls.Config{Certificates: []tls.Certificate{tt.cert}}), tt.host)
 			if conn == nil {
 				t.Fatalf("no connection: %v %v %v", seen.Outcome, seen.Reason, seen.Values)
@@ -198,12 +126,12 @@ func TestClientJudgesChain(t *testing.T) {
 }
 
 func TestByClockOf(t *testing.T) {
-	root := makeAuthority(t, pkix.Name{CommonName: "Test Root"}, born, born.AddDate(10, 0, 0))
-	leaf := root.leaf(born, dead, "video.test")
-	other := makeAuthority(t, pkix.Name{CommonName: "Other Root"}, born, born.AddDate(10, 0, 0))
+	root := trusttest.Named(t, "Test Root")
+	leaf := root.Leaf("video.test")
+	other := trusttest.Named(t, "Other Root")
 	tests := []struct {
 		name   string
-		roots  *authority
+		roots  *trusttest.Authority
 		ours   time.Time
 		theirs time.Time
 		want   agent.Reason
@@ -216,7 +144,7 @@ func TestByClockOf(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := trust.Checker{Roots: tt.roots.pool(), Now: at(tt.ours)}
+			c := trust.Checker{Roots: tt.roots.Pool(), Now: at(tt.ours)}
 			_, seen := c.Client(t.Context(), serveTLS(t, &tls.Config{Certificates: []tls.Certificate{leaf}}), "video.test")
 			if got := seen.ByClockOf(tt.theirs).Reason; got != tt.want {
 				t.Errorf("reason %q, want %q", got, tt.want)
@@ -279,10 +207,10 @@ func TestClientEndsWithItsContext(t *testing.T) {
 }
 
 func TestClientSendsName(t *testing.T) {
-	root := makeAuthority(t, pkix.Name{CommonName: "Test Root"}, born, born.AddDate(10, 0, 0))
+	root := trusttest.Named(t, "Test Root")
 	for host, want := range map[string]string{"video.test": "video.test", "video.test.": "video.test", "127.0.0.1": "", "[::1]": ""} {
 		names := make(chan string, 1)
-		leaf := root.leaf(born, dead, "video.test")
+		leaf := root.Leaf("video.test")
 		conf := &tls.Config{NextProtos: []string{"http/1.1"}, GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			names <- h.ServerName
 			return &leaf, nil
@@ -301,12 +229,12 @@ func TestClientSendsName(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	root := makeAuthority(t, pkix.Name{CommonName: "Test Root"}, born, born.AddDate(10, 0, 0))
-	c := trust.Checker{Roots: root.pool(), Now: at(today)}
+	root := trusttest.Named(t, "Test Root")
+	c := trust.Checker{Roots: root.Pool(), Now: at(today)}
 	if o, why, v := c.Judge(nil, "video.test"); o != agent.Tampered || why != agent.Garbage || len(v) != 0 {
 		t.Errorf("no certificate: got %v %q %v", o, why, v)
 	}
-	leaf := root.leaf(born, dead, "video.test")
+	leaf := root.Leaf("video.test")
 	long := make([]*x509.Certificate, 10000)
 	for i := range long {
 		long[i] = leaf.Leaf
@@ -333,8 +261,8 @@ func TestMakers(t *testing.T) {
 		{pkix.Name{CommonName: "R11", Organization: []string{"Let's Encrypt"}}, ""},
 	}
 	for _, tt := range tests {
-		ca := makeAuthority(t, tt.issuer, born, dead)
-		_, _, v := trust.Checker{Roots: x509.NewCertPool(), Now: at(today)}.Judge([]*x509.Certificate{ca.leaf(born, dead, "video.test").Leaf}, "video.test")
+		ca := trusttest.New(t, tt.issuer)
+		_, _, v := trust.Checker{Roots: x509.NewCertPool(), Now: at(today)}.Judge([]*x509.Certificate{ca.Leaf("video.test").Leaf}, "video.test")
 		if got := v.Text(agent.TLSMaker); got != tt.want {
 			t.Errorf("maker of %q = %q, want %q", tt.issuer, got, tt.want)
 		}
@@ -353,8 +281,8 @@ func TestIssuerIsFitForPrint(t *testing.T) {
 	got := make([]string, len(tests))
 	want := make([]string, len(tests))
 	for i, tt := range tests {
-		ca := makeAuthority(t, tt.issuer, born, dead)
-		_, _, v := trust.Checker{Roots: x509.NewCertPool()}.Judge([]*x509.Certificate{ca.leaf(born, dead, "video.test").Leaf}, "video.test")
+		ca := trusttest.New(t, tt.issuer)
+		_, _, v := trust.Checker{Roots: x509.NewCertPool()}.Judge([]*x509.Certificate{ca.Leaf("video.test").Leaf}, "video.test")
 		got[i], want[i] = v.Text(agent.TLSIssuer), tt.want
 	}
 	if d := cmp.Diff(want, got); d != "" {
