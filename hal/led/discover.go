@@ -1,0 +1,84 @@
+package led
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// allRole is the name of a light that tells everything.
+const allRole = "all"
+
+// functions that may tell the state of the whole box, best first. Lamps of a
+// network port, a disk or Wi-Fi are somebody else's, and so are those without
+// a colour in their name, such as a laptop's or a Pi's ACT and PWR: they are
+// driven only where they are named.
+var functions = []string{"status", "indicator", "power"}
+
+// Discover finds a light for the role "all" among the LEDs of the machine: by
+// their names colour:function, the best function first, and within it a
+// multicolor LED, then one of several colours, then one alone. It returns
+// none where nothing suits.
+func (s System) Discover() []Spec {
+	entries, err := os.ReadDir(s.root())
+	if err != nil {
+		return nil // no LED class at all
+	}
+	found := map[string]map[string]string{} // function > colour > LED
+	for _, e := range entries {
+		color, function, ok := splitName(e.Name())
+		if !ok {
+			continue
+		}
+		if found[function] == nil {
+			found[function] = map[string]string{}
+		}
+		if found[function][color] == "" {
+			found[function][color] = e.Name()
+		}
+	}
+	for _, f := range functions {
+		if spec, ok := s.choose(found[f]); ok {
+			return []Spec{spec}
+		}
+	}
+	return nil
+}
+
+// choose makes a light of the LEDs of one function.
+func (s System) choose(leds map[string]string) (Spec, bool) {
+	spec := Spec{Role: allRole, Driver: Sysfs}
+	for _, color := range []string{"rgb", "multicolor"} {
+		if led := leds[color]; led != "" && s.has(led, "multi_index") {
+			spec.LED = led
+			return spec, true
+		}
+	}
+	if leds["red"] != "" && leds["green"] != "" {
+		spec.Red, spec.Green, spec.Blue = leds["red"], leds["green"], leds["blue"]
+		return spec, true
+	}
+	for _, color := range []string{"green", "white", "blue", "amber", "yellow", "orange", "red"} {
+		if led := leds[color]; led != "" {
+			spec.LED = led
+			return spec, true
+		}
+	}
+	return Spec{}, false
+}
+
+func (s System) has(led, attribute string) bool {
+	_, err := os.Stat(filepath.Join(s.root(), led, attribute))
+	return err == nil
+}
+
+// splitName reads colour:function or device:colour:function.
+func splitName(name string) (color, function string, ok bool) {
+	parts := strings.Split(name, ":")
+	if len(parts) < 2 || len(parts) > 3 {
+		return "", "", false
+	}
+	color, function = parts[len(parts)-2], parts[len(parts)-1]
+	return color, function, color != "" && slices.Contains(functions, function)
+}
