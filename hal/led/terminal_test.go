@@ -5,6 +5,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,33 +118,43 @@ func readUntil(t *testing.T, pty *haltest.Pty, want string) string {
 
 // brokenPipe fails while it is broken.
 type brokenPipe struct {
+	mu  sync.Mutex
 	got bytes.Buffer
 	err error
 }
 
 func (b *brokenPipe) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.err != nil {
 		return 0, b.err
 	}
 	return b.got.Write(p)
 }
 
+func (b *brokenPipe) repair() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.err = nil
+}
+
 func TestTerminalWriterFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &brokenPipe{err: errors.New("broken pipe")}
-		told := 0
-		e := led.NewEngine(terminals(t, led.System{Out: out}, "all"), func(string, error) { told++ })
-		run(t, e)
+		var told atomic.Int32
+		e := led.NewEngine(terminals(t, led.System{Out: out}, "all"), func(string, error) { told.Add(1) })
+		stop := run(t, e)
 		e.Show("ready", patterns{"all": hal.Picture("G-")})
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if told != 1 {
-			t.Errorf("told %d times of a broken pipe, want once", told)
+		if n := told.Load(); n != 1 {
+			t.Errorf("told %d times of a broken pipe, want once", n)
 		}
-		out.err = nil
+		out.repair()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got, want := out.got.String(), "lights: all=G- (ready)\n"; got != want {
+		stop()
+		if got, want := out.got.String(), "lights: all=G- (ready)\nlights: all=- (gone)\n"; got != want {
 			t.Errorf("wrote %q after the repair, want %q", got, want)
 		}
 	})
