@@ -25,7 +25,7 @@ const (
 // route is a way out of this network.
 type route struct {
 	device  string
-	exists  bool       // false: the interface was guessed, there is no default route
+	exists  bool // false: the interface was guessed, there is no default route
 	v6      bool
 	gateway netip.Addr // invalid: everything is on the link, as with PPP
 	metric  uint64
