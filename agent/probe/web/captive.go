@@ -34,7 +34,7 @@ func Captive(ctx context.Context, t agent.Target) agent.Evidence {
 	}
 	defer conn.Close()
 	defer http1.Bind(ctx, conn)()
-	a, err := http1.Get(conn, address("http", t, "/?sprechprobe="+nonce()))
+	a, err := http1.Get(conn, http1.URL("http", t, "/?sprechprobe="+nonce()))
 	if err != nil {
 		return with(e.With(agent.ConnectTime, r.RTT), classify(ctx, err, t.Addr))
 	}

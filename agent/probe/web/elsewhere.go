@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/web/http1"
 )
 
 // redirectLimit is how many redirects of one page are looked at.
@@ -21,7 +22,7 @@ func elsewhere(h http.Header, t agent.Target, scheme string) (host string, forei
 // leaves says whether a reference on a page of t leads to a host that is not
 // the service's own.
 func leaves(ref string, t agent.Target, scheme string) (host string, foreign bool) {
-	base, err := url.Parse(address(scheme, t, "/"))
+	base, err := url.Parse(http1.URL(scheme, t, "/"))
 	if err != nil || ref == "" {
 		return "", false
 	}

@@ -24,7 +24,7 @@ func socket(ctx context.Context, c trust.Checker, t agent.Target, e agent.Eviden
 	}
 	defer conn.Close()
 	defer http1.Bind(ctx, conn)()
-	a, accepted, err := http1.Upgrade(conn, address("https", t, t.Path))
+	a, accepted, err := http1.Upgrade(conn, http1.URL("https", t, t.Path))
 	if err != nil {
 		r := classify(ctx, err, t.Addr)
 		return unasked(e, r.Outcome, r.Reason)

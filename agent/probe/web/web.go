@@ -14,8 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -56,7 +54,7 @@ func page(ctx context.Context, c trust.Checker, t agent.Target) agent.Evidence {
 	}
 	defer conn.Close()
 	defer http1.Bind(ctx, conn)()
-	a, err := http1.Get(conn, address("https", t, "/"))
+	a, err := http1.Get(conn, http1.URL("https", t, "/"))
 	now := clock(c)
 	if err != nil {
 		return broken(ctx, e, seen, err)
@@ -81,7 +79,7 @@ func dial(ctx context.Context, c trust.Checker, t agent.Target) (net.Conn, trust
 		return nil, trust.Seen{}, e
 	}
 	e = e.With(agent.ConnectTime, r.RTT)
-	conn, seen := c.Client(ctx, raw, name(t), "http/1.1")
+	conn, seen := c.Client(ctx, raw, http1.Host(t), "http/1.1")
 	for k, v := range seen.Values {
 		e = e.With(k, v)
 	}
@@ -148,27 +146,4 @@ func with(e agent.Evidence, r reach.Result) agent.Evidence {
 func outcome(e agent.Evidence, o agent.Outcome, why agent.Reason) agent.Evidence {
 	e.Outcome, e.Grade, e.Reason = o, agent.GradeOf(o), why
 	return e
-}
-
-// name is what certificates must be made out for.
-func name(t agent.Target) string {
-	if t.Host != "" {
-		return t.Host
-	}
-	return t.Addr.String()
-}
-
-// address is the URL of a path at a target.
-func address(scheme string, t agent.Target, path string) string {
-	host := strings.TrimSuffix(name(t), ".")
-	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
-		host = "[" + a.WithZone("").String() + "]"
-	}
-	if usual := map[string]uint16{"http": 80, "https": 443}; t.Port != usual[scheme] {
-		host += ":" + strconv.Itoa(int(t.Port))
-	}
-	if !strings.HasPrefix(path, "/") {
-		path = "/" + path
-	}
-	return scheme + "://" + host + path
 }

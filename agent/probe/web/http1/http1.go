@@ -13,7 +13,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
 )
 
 // Errors about an answer that came.
@@ -37,6 +42,27 @@ type Answer struct {
 	r    *bufio.Reader
 	in   *io.LimitedReader
 	body io.Reader
+}
+
+// Host is the name by which a narrowed target is asked, and for which its
+// certificate must be made out: its host, or its address where it has none.
+func Host(t agent.Target) string {
+	if t.Host != "" {
+		return strings.TrimSuffix(t.Host, ".")
+	}
+	return t.Addr.WithZone("").String()
+}
+
+// URL is the URL of a path at a target, for scheme http or https.
+func URL(scheme string, t agent.Target, path string) string {
+	host := Host(t)
+	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
+		host = "[" + a.WithZone("").String() + "]"
+	}
+	if scheme == "http" && t.Port != 80 || scheme == "https" && t.Port != 443 {
+		host += ":" + strconv.Itoa(int(t.Port))
+	}
+	return scheme + "://" + host + "/" + strings.TrimPrefix(path, "/")
 }
 
 // Get asks for url, an absolute http or https URL, over conn.
