@@ -78,6 +78,7 @@ type claim struct {
 	agent.Finding
 	harms agent.Capabilities // nil: what the row says
 	info  bool               // only worth knowing, whatever the row says
+	open  bool               // whose fault it is remains open, whatever the row says
 }
 
 // claims runs the rule table in order. A rule that a raised code masks, for the

@@ -54,6 +54,7 @@ func groupBlockSome(v *view, pr agent.Profile) []claim {
 	}
 	c := found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0],
 		"open", strconv.Itoa(working), "of", strconv.Itoa(of), "sender", v.sender(hit))
+	c.open = !v.proven(hit) // a server that is switched off looks the same
 	return one(c)
 }
 

@@ -96,7 +96,7 @@ func (v *view) attempts() []int {
 // silent, or a router says that it has no way.
 func wanDown(v *view, _ agent.Profile) []claim {
 	tried := v.attempts()
-	if v.reached() || v.controls.world || v.named() {
+	if v.reached() || v.freshName() || v.named() {
 		return nil
 	}
 	if len(tried) == 0 {
@@ -106,6 +106,14 @@ func wanDown(v *view, _ agent.Profile) []claim {
 		return nil
 	}
 	return one(found(tried, "", "gateway", v.gateway(), "sender", v.sender(tried)))
+}
+
+// freshName reports whether the resolver reached the world for a name that no
+// cache could know.
+func (v *view) freshName() bool {
+	return v.any(v.of(agent.ProbeDNS), func(e agent.Evidence) bool {
+		return e.Target.Variant == agent.Uncached && answered(e)
+	})
 }
 
 // named reports whether the resolver says something about a name that it could

@@ -14,11 +14,12 @@ func (v *view) udpLooks(pr agent.Profile) []int {
 	return append(v.looksAt(targets(pr, agent.STUN, agent.UDP)), v.looksAt(targets(pr, agent.TURN, agent.UDP))...)
 }
 
-// udpAllBlock: no UDP service answers on any of several ports, while the same
-// host answers over TCP, so that neither the line nor the server is to blame.
+// udpAllBlock: none of several UDP services answers, while the same host answers
+// over TCP, so that neither the line nor the server is to blame.
 func udpAllBlock(v *view, pr agent.Profile) []claim {
 	ix := v.udpLooks(pr)
-	if !v.all(ix, v.barred) || len(v.ports(ix)) < 2 || !v.any(ix, v.sameHostControl) && v.sender(ix) == "" {
+	services := len(targets(pr, agent.STUN, agent.UDP)) + len(targets(pr, agent.TURN, agent.UDP))
+	if !v.all(ix, v.barred) || services < 2 || !v.proven(ix) {
 		return nil
 	}
 	return one(found(ix, "", "hosts", v.hosts(ix), "ports", strings.Join(v.ports(ix), ", "), "sender", v.sender(ix)))
@@ -37,7 +38,9 @@ func (v *view) ports(ix []int) []string {
 
 func stunBlock(v *view, pr agent.Profile) []claim {
 	return v.stun(pr, v.kept, func(t agent.Target, ix []int) claim {
-		return found(ix, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(ix))
+		c := found(ix, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(ix))
+		c.open = !v.proven(ix)
+		return c
 	})
 }
 
@@ -82,9 +85,7 @@ func turnAllBlock(v *view, pr agent.Profile) []claim {
 		return nil
 	}
 	c := found(ix, "", "hosts", v.hosts(ix), "ports", v.portsAndTransports(ix), "sender", v.sender(ix))
-	if !v.any(bad, v.sameHostControl) && v.sender(bad) == "" {
-		c.Cause = agent.CauseUnknown // the server may be gone as well
-	}
+	c.open = !v.proven(bad) // the server may be gone as well
 	return one(c)
 }
 

@@ -19,7 +19,7 @@ func (r rule) fill(c claim, profile string) claim {
 	if c.Severity == 0 && !c.info {
 		c.Severity = r.severity
 	}
-	if c.Cause == 0 {
+	if c.Cause == 0 && !c.open {
 		c.Cause = r.cause
 	}
 	if c.harms == nil {

@@ -17,9 +17,8 @@ type view struct {
 
 // controls are the facts that give silence its meaning.
 type controls struct {
-	hosts map[string]bool           // something answered at this host or address
-	over  map[agent.Transport][]int // answers over a transport, as indexes
-	world bool                      // the resolver reached the world for a name that no cache knew
+	addrs  map[netip.Addr]bool // something answered at this address
+	beyond bool                // something beyond the practice answered, or a name that no cache knew
 }
 
 func newView(p Policy, settled []look) *view {
@@ -40,7 +39,7 @@ func (v *view) grade(l look) agent.Grade {
 	switch {
 	case !l.firm:
 		return agent.GradeE
-	case l.Outcome == agent.Silent && v.controlFor(l.Evidence):
+	case l.Outcome == agent.Silent && v.controls.beyond:
 		return agent.GradeD
 	default:
 		return agent.GradeOf(l.Outcome)
@@ -48,37 +47,27 @@ func (v *view) grade(l look) agent.Grade {
 }
 
 func controlsOf(all []agent.Evidence) controls {
-	c := controls{hosts: map[string]bool{}, over: map[agent.Transport][]int{}}
-	for i, e := range all {
-		switch {
-		case e.Probe == agent.ProbeDNS:
-			c.world = c.world || e.Target.Variant == agent.Uncached && e.Outcome == agent.Answered
-		case !remote(e) || e.Probe == agent.ProbeCaptive:
-		case e.Outcome == agent.Answered:
-			c.hosts[e.Target.Host] = true
-			c.hosts[e.Target.Addr.String()] = true
-			c.over[e.Target.Transport] = append(c.over[e.Target.Transport], i)
+	c := controls{addrs: map[netip.Addr]bool{}}
+	for _, e := range all {
+		fresh := e.Probe == agent.ProbeDNS && e.Target.Variant == agent.Uncached
+		if !answered(e) || !fresh && (!remote(e) || e.Probe == agent.ProbeCaptive) {
+			continue
+		}
+		c.beyond = true
+		if remote(e) {
+			c.addrs[e.Target.Addr] = true
 		}
 	}
 	return c
 }
 
-// controlFor reports whether something proves, in the same round, that e's
-// silence is not just a dead line: the same host answered in another way,
-// another host answered over the same transport, or a fresh name resolved.
-func (v *view) controlFor(e agent.Evidence) bool {
-	if e.Probe == agent.ProbeDNS {
-		return len(v.controls.over[agent.TCP])+len(v.controls.over[agent.UDP]) > 0
-	}
-	return v.controls.hosts[e.Target.Host] && e.Target.Host != "" ||
-		v.controls.hosts[e.Target.Addr.String()] ||
-		len(v.controls.over[e.Target.Transport]) > 0 || v.controls.world
-}
+// machineUp reports whether the very machine that e asked answered in another
+// way: then its silence is no outage of its own.
+func (v *view) machineUp(e agent.Evidence) bool { return v.controls.addrs[e.Target.Addr] }
 
-// sameHostControl is the stronger control: the very machine is up.
-func (v *view) sameHostControl(e agent.Evidence) bool {
-	return v.controls.hosts[e.Target.Addr.String()]
-}
+// proven reports whether the practice's side is known to keep these targets
+// away: a device there said so, or the machines are up.
+func (v *view) proven(ix []int) bool { return v.sender(ix) != "" || v.any(ix, v.machineUp) }
 
 // remote reports whether e is about something beyond the practice.
 func remote(e agent.Evidence) bool {

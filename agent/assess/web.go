@@ -14,7 +14,9 @@ func httpsBlock(v *view, pr agent.Profile) []claim {
 		bad := v.pick(ix, func(e agent.Evidence) bool {
 			return v.barred(e) || cut(e) || tampered(e) && e.Reason != agent.TLSUnknownCA && e.Reason != agent.TLSWrongName
 		})
-		return found(bad, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(bad)), len(bad) > 0
+		c := found(bad, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(bad))
+		c.open = v.all(bad, func(e agent.Evidence) bool { return e.Outcome == agent.Silent }) && !v.proven(bad)
+		return c, len(bad) > 0
 	})
 }
 
