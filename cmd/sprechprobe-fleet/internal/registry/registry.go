@@ -1,0 +1,230 @@
+// Package registry keeps, in memory, what each box of the fleet said last and
+// when. It knows neither the bus nor the page, and keeps no history.
+package registry
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+)
+
+// Key is a box as the bus vouches for it.
+type Key struct {
+	Tenant, Box string
+}
+
+// Box is what is known of one box. It is a value; its Report must not be
+// changed.
+type Box struct {
+	Key
+	Report    agent.Report  // the newest one; Schema empty: none could be read
+	Boot      string        // the run of the box's program that sent it
+	EventAt   time.Time     // when the box made it, by the better of two clocks
+	ArrivedAt time.Time     // when the box was last heard of
+	FirstSeen time.Time     // of what the bus still holds
+	Interval  time.Duration // between its reports; 0: not known yet
+	Silent    bool          // not heard of for too long, which is not a verdict
+
+	Reports    uint64 // read and taken, late ones included
+	Duplicates uint64 // dropped, for they had come before
+	Late       uint64 // older than the one shown
+	Unreadable uint64 // hostile, broken, or of a schema that we do not know
+
+	Revision uint64 // changes with everything above
+}
+
+// Stats counts what concerns no single box.
+type Stats struct {
+	Boxes   int
+	Foreign uint64 // messages on subjects that are no report's
+	Refused uint64 // messages of boxes beyond the limit
+}
+
+// Config bounds a registry. Zero fields take defaults.
+type Config struct {
+	MaxBoxes int              // default 10000
+	Now      func() time.Time // default time.Now
+	Log      *slog.Logger     // default: discard
+}
+
+// Registry is safe for concurrent use.
+type Registry struct {
+	conf Config
+
+	mu       sync.Mutex
+	boxes    map[Key]*entry
+	stats    Stats
+	full     bool // said once
+	revision uint64
+	watchers map[chan struct{}]struct{}
+}
+
+// New makes an empty registry.
+func New(c Config) *Registry {
+	if c.MaxBoxes == 0 {
+		c.MaxBoxes = 10000
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Registry{conf: c, boxes: map[Key]*entry{}, watchers: map[chan struct{}]struct{}{}}
+}
+
+// Take reads one message from the bus. Who speaks is taken from the subject,
+// which the bus has checked, never from the payload. arrived is when the bus
+// got it.
+func (r *Registry) Take(subject, boot string, payload []byte, arrived time.Time) {
+	tenant, box, err := fleet.ParseReportSubject(subject)
+	if err != nil {
+		r.mu.Lock()
+		r.stats.Foreign++
+		r.mu.Unlock()
+		return
+	}
+	key := Key{tenant, box}
+	report, err := decode(payload)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entry(key, arrived)
+	if e == nil {
+		return
+	}
+	if err != nil {
+		r.unreadable(e, err, arrived)
+	} else {
+		r.take(e, report, boot, arrived)
+	}
+	r.changed(e)
+}
+
+// entry finds or makes the entry of a box; nil beyond the limit.
+func (r *Registry) entry(k Key, arrived time.Time) *entry {
+	if e := r.boxes[k]; e != nil {
+		return e
+	}
+	if len(r.boxes) >= r.conf.MaxBoxes {
+		r.stats.Refused++
+		if !r.full {
+			r.full = true
+			r.conf.Log.Warn("more boxes than allowed, new ones are not shown", "max", r.conf.MaxBoxes)
+		}
+		return nil
+	}
+	e := &entry{Box: Box{Key: k, FirstSeen: arrived}}
+	r.boxes[k] = e
+	return e
+}
+
+func (r *Registry) unreadable(e *entry, err error, arrived time.Time) {
+	if e.Unreadable == 0 {
+		r.conf.Log.Warn("report cannot be read", "tenant", e.Tenant, "box", e.Key.Box, "err", err)
+	}
+	e.Unreadable++
+	e.heard(arrived)
+}
+
+func (r *Registry) take(e *entry, report agent.Report, boot string, arrived time.Time) {
+	if report.Box.ID != e.Key.Box || report.Tenant != e.Tenant {
+		if !e.misnamed {
+			e.misnamed = true
+			r.conf.Log.Warn("report bears another name", "tenant", e.Tenant, "box", e.Key.Box,
+				"named", clip(report.Tenant+"/"+report.Box.ID))
+		}
+		report.Box.ID, report.Tenant = e.Key.Box, e.Tenant
+	}
+	e.take(report, boot, arrived)
+}
+
+// changed gives e a new revision and tells who watches.
+func (r *Registry) changed(e *entry) {
+	r.revision++
+	e.Revision = r.revision
+	e.Silent = e.silent(r.conf.Now())
+	r.tell()
+}
+
+func (r *Registry) tell() {
+	for c := range r.watchers {
+		select {
+		case c <- struct{}{}:
+		default: // it has not yet seen the last change
+		}
+	}
+}
+
+// Boxes returns every box, in no order.
+func (r *Registry) Boxes() []Box {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]Box, 0, len(r.boxes))
+	for _, e := range r.boxes {
+		all = append(all, e.Box)
+	}
+	return all
+}
+
+// Box returns one box, and whether it is known.
+func (r *Registry) Box(k Key) (Box, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.boxes[k]
+	if e == nil {
+		return Box{}, false
+	}
+	return e.Box, true
+}
+
+// Stats returns the counters.
+func (r *Registry) Stats() Stats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.stats
+	s.Boxes = len(r.boxes)
+	return s
+}
+
+// Watch returns a channel that gets a value after changes; several changes may
+// come as one. stop ends it.
+func (r *Registry) Watch() (changes <-chan struct{}, stop func()) {
+	c := make(chan struct{}, 1)
+	r.mu.Lock()
+	r.watchers[c] = struct{}{}
+	r.mu.Unlock()
+	return c, func() {
+		r.mu.Lock()
+		delete(r.watchers, c)
+		r.mu.Unlock()
+	}
+}
+
+// Run notices who fell silent, until ctx ends.
+func (r *Registry) Run(ctx context.Context) {
+	t := time.NewTicker(2 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			r.listen()
+		}
+	}
+}
+
+func (r *Registry) listen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.conf.Now()
+	for _, e := range r.boxes {
+		if e.silent(now) != e.Silent {
+			r.changed(e)
+		}
+	}
+}

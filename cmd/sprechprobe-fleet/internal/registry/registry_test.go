@@ -1,0 +1,286 @@
+package registry_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+var start = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+var one = registry.Key{Tenant: "acme", Box: "one"}
+
+// report is a report by schedule of box one, made s seconds after start.
+func report(seq uint64, s int) agent.Report {
+	return agent.Report{
+		Schema: agent.Schema, Box: agent.Box{ID: "one"}, Tenant: "acme", Seq: seq, Trigger: agent.OnSchedule,
+		Stamp:   agent.Stamp{At: start.Add(time.Duration(s) * time.Second), Clock: agent.ClockSet, UptimeS: 1000 + float64(s)},
+		Verdict: agent.Ready,
+	}
+}
+
+func encode(t *testing.T, r agent.Report) []byte {
+	t.Helper()
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func subject(t *testing.T, k registry.Key) string {
+	t.Helper()
+	s, err := fleet.ReportSubject(k.Tenant, k.Box)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// bench is a registry with a clock that the test sets.
+type bench struct {
+	*testing.T
+	*registry.Registry
+	now  time.Time
+	logs *strings.Builder
+}
+
+func newBench(t *testing.T, maxBoxes int) *bench {
+	b := &bench{T: t, now: start, logs: &strings.Builder{}}
+	b.Registry = registry.New(registry.Config{
+		MaxBoxes: maxBoxes,
+		Now:      func() time.Time { return b.now },
+		Log:      slog.New(slog.NewTextHandler(b.logs, nil)),
+	})
+	return b
+}
+
+func (b *bench) take(boot string, r agent.Report, arrived int) {
+	b.Helper()
+	b.Take(subject(b.T, one), boot, encode(b.T, r), start.Add(time.Duration(arrived)*time.Second))
+}
+
+func (b *bench) one() registry.Box {
+	b.Helper()
+	box, ok := b.Box(one)
+	if !ok {
+		b.Fatal("box one is not known")
+	}
+	return box
+}
+
+func TestWhichReportIsShown(t *testing.T) {
+	type msg struct {
+		boot    string
+		r       agent.Report
+		arrived int
+	}
+	unset := func(r agent.Report) agent.Report { r.Stamp.Clock = agent.ClockUnset; return r }
+	far := report(1, 0)
+	far.Stamp.At = start.AddDate(70, 0, 0)
+	tests := []struct {
+		name               string
+		msgs               []msg
+		seq                uint64
+		boot               string
+		reports, dup, late uint64
+		event, arrived     int
+	}{
+		{"in order", []msg{{"a", report(1, 0), 1}, {"a", report(2, 10), 11}}, 2, "a", 2, 0, 0, 10, 11},
+		{"twice", []msg{{"a", report(1, 0), 1}, {"a", report(1, 0), 50}}, 1, "a", 1, 1, 0, 0, 1},
+		{"older one later", []msg{{"a", report(2, 10), 11}, {"a", report(1, 0), 12}}, 2, "a", 2, 0, 1, 10, 12},
+		{"new run counts from 1", []msg{{"a", report(7, 0), 1}, {"b", report(1, 60), 61}}, 1, "b", 2, 0, 0, 60, 61},
+		{"old run's spool after the new run", []msg{{"b", report(1, 60), 61}, {"a", report(7, 0), 62}}, 1, "b", 2, 0, 1, 60, 62},
+		{"new run without a clock", []msg{{"a", report(7, 0), 1}, {"b", unset(report(1, -9999)), 61}}, 1, "b", 2, 0, 0, 61, 61},
+		{"no run named", []msg{{"", report(7, 0), 1}, {"", report(1, 60), 61}}, 1, "", 2, 0, 0, 60, 61},
+		{"no run named, twice", []msg{{"", report(7, 0), 1}, {"", report(7, 0), 61}}, 7, "", 1, 1, 0, 0, 1},
+		{"clock far ahead once", []msg{{"a", far, 1}, {"b", report(1, 60), 61}}, 1, "b", 2, 0, 0, 60, 61},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, 0)
+			for _, m := range tt.msgs {
+				b.take(m.boot, m.r, m.arrived)
+			}
+			got := b.one()
+			if got.Report.Seq != tt.seq || got.Boot != tt.boot {
+				t.Errorf("shown: report %d of run %q, want %d of %q", got.Report.Seq, got.Boot, tt.seq, tt.boot)
+			}
+			if got.Reports != tt.reports || got.Duplicates != tt.dup || got.Late != tt.late {
+				t.Errorf("reports, duplicates, late = %d, %d, %d, want %d, %d, %d",
+					got.Reports, got.Duplicates, got.Late, tt.reports, tt.dup, tt.late)
+			}
+			event, arrived := start.Add(time.Duration(tt.event)*time.Second), start.Add(time.Duration(tt.arrived)*time.Second)
+			if !got.EventAt.Equal(event) || !got.ArrivedAt.Equal(arrived) {
+				t.Errorf("made %v, arrived %v, want %v and %v", got.EventAt, got.ArrivedAt, event, arrived)
+			}
+		})
+	}
+}
+
+func TestTheSubjectNamesTheBox(t *testing.T) {
+	b := newBench(t, 0)
+	r := report(1, 0)
+	r.Box.ID, r.Tenant = "other", "rival"
+	b.take("a", r, 1)
+	b.take("a", report(2, 10), 11)
+	if all := b.Boxes(); len(all) != 1 || all[0].Key != one {
+		t.Fatalf("boxes: %+v, want only %v", all, one)
+	}
+	if got := b.one().Report; got.Box.ID != "one" || got.Tenant != "acme" {
+		t.Errorf("shown as %s/%s", got.Tenant, got.Box.ID)
+	}
+	if n := strings.Count(b.logs.String(), "another name"); n != 1 {
+		t.Errorf("said %d times, want once:\n%s", n, b.logs)
+	}
+}
+
+func TestHostileMessages(t *testing.T) {
+	b := newBench(t, 3)
+	many := report(9, 0)
+	many.Evidence = make([]agent.Evidence, 900)
+	flood, err := json.Marshal(map[string]any{"schema": agent.Schema, "evidence": make([]struct{}, 9000)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, payload := range [][]byte{nil, []byte("{"), []byte("[]"), []byte(`{"schema":"sprechprobe.report/9"}`),
+		[]byte(strings.Repeat("x", 60000)), flood, encode(t, many)} {
+		b.Take(subject(t, one), "", payload, start)
+	}
+	for _, s := range []string{"", "foo", "sprechprobe.v1.*.>.up.report", "sprechprobe.v1.a.b.up.state", "sprechprobe.v1.A.b.up.report"} {
+		b.Take(s, "", nil, start)
+	}
+	for i := range 10 {
+		b.Take(subject(t, registry.Key{Tenant: "acme", Box: fmt.Sprint("x", i)}), "", encode(t, report(1, 0)), start)
+	}
+	got := b.one()
+	if got.Unreadable != 7 || got.Report.Schema != "" || got.Report.Verdict != agent.VerdictUnknown {
+		t.Errorf("unreadable = %d, verdict %v; want 7 and unknown", got.Unreadable, got.Report.Verdict)
+	}
+	if s := b.Stats(); s.Boxes != 3 || s.Foreign != 5 || s.Refused != 8 {
+		t.Errorf("stats = %+v, want 3 boxes, 5 foreign, 8 refused", s)
+	}
+	if n := strings.Count(b.logs.String(), "\n"); n > 12 {
+		t.Errorf("%d lines of log:\n%s", n, b.logs)
+	}
+	b.take("a", report(1, 0), 1)
+	if got := b.one(); got.Report.Verdict != agent.Ready || got.Unreadable != 7 {
+		t.Errorf("a good report after bad ones: %v, %d unreadable", got.Report.Verdict, got.Unreadable)
+	}
+}
+
+func TestSilence(t *testing.T) {
+	tests := []struct {
+		name  string
+		every int // seconds between scheduled reports
+		n     int
+		quiet int // seconds after the last one
+		want  bool
+	}{
+		{"interval not known yet", 10, 1, 14 * 60, false},
+		{"interval not known, long", 10, 1, 16 * 60, true},
+		{"three times the interval", 60, 4, 179, false},
+		{"over three times the interval", 60, 4, 181, true},
+		{"fast box, just late", 1, 4, 29, false},
+		{"fast box, gone", 1, 4, 31, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := registry.New(registry.Config{})
+				began := time.Now()
+				for i := range tt.n {
+					rep := report(uint64(i+1), i*tt.every)
+					rep.Stamp.At = time.Now()
+					r.Take(subject(t, one), "a", encode(t, rep), time.Now())
+					if i < tt.n-1 {
+						time.Sleep(time.Duration(tt.every) * time.Second) // the bubble's clock
+					}
+				}
+				changes, stop := r.Watch()
+				defer stop()
+				go r.Run(t.Context())
+				time.Sleep(time.Duration(tt.quiet)*time.Second + 2*time.Second)
+				synctest.Wait()
+				box, _ := r.Box(one)
+				if box.Silent != tt.want {
+					t.Errorf("silent = %v %v after the last report, started %v", box.Silent, time.Since(box.ArrivedAt), began)
+				}
+				select {
+				case <-changes:
+					if !tt.want {
+						t.Error("told of a change where there was none")
+					}
+				default:
+					if tt.want {
+						t.Error("nobody was told")
+					}
+				}
+			})
+		})
+	}
+}
+
+// What lay in a spool comes all at once, and checks on command come between:
+// neither makes the box look faster than it is.
+func TestIntervalIsTheBoxesOwn(t *testing.T) {
+	b := newBench(t, 0)
+	for i := range 6 {
+		b.take("a", report(uint64(2*i+1), i*300), 2000)
+		poke := report(uint64(2*i+2), i*300+7)
+		poke.Trigger = agent.OnCommand
+		b.take("a", poke, 2000)
+	}
+	if got := b.one().Interval; got != 300*time.Second {
+		t.Errorf("interval = %v, want 5m", got)
+	}
+}
+
+func TestWatchCoalesces(t *testing.T) {
+	b := newBench(t, 0)
+	changes, stop := b.Watch()
+	for i := range 5 {
+		b.take("a", report(uint64(i+1), i), i)
+	}
+	<-changes
+	select {
+	case <-changes:
+		t.Error("five changes at once came as more than one")
+	default:
+	}
+	before := b.one().Revision
+	b.take("a", report(9, 9), 9)
+	<-changes
+	if after := b.one().Revision; after <= before {
+		t.Errorf("revision %d after %d", after, before)
+	}
+	stop()
+	b.take("a", report(10, 10), 10)
+	select {
+	case <-changes:
+		t.Error("told after stop")
+	default:
+	}
+}
+
+func FuzzTake(f *testing.F) {
+	f.Add("sprechprobe.v1.acme.one.up.report", "a", []byte(`{"schema":"sprechprobe.report/1","seq":1}`))
+	f.Add("sprechprobe.v1.acme.one.up.report", "", []byte(`{"schema":"sprechprobe.report/1","stamp":{"at":"2026-01-01T00:00:00Z","clock":"synced","uptime_s":1e308}}`))
+	f.Add("x", "", []byte(`{`))
+	r := registry.New(registry.Config{MaxBoxes: 100})
+	f.Fuzz(func(t *testing.T, subject, boot string, payload []byte) {
+		r.Take(subject, boot, payload, start)
+		r.Take(subject, boot, payload, start)
+		if n := len(r.Boxes()); n > 100 {
+			t.Errorf("%d boxes of 100", n)
+		}
+	})
+}
