@@ -22,7 +22,7 @@ import (
 
 const (
 	// MaxSize is the largest file that is read, bytes. It bounds what a hostile
-	// file can cost: 64 KiB of brackets and commas take about 8 MB for a moment.
+	// file can cost: 64 KiB of brackets and commas take 4 MB for a moment.
 	MaxSize = 64 << 10
 
 	maxEntries = 4096 // keys, tables and list items of one file
