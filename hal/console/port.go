@@ -37,7 +37,7 @@ func checkConsole(port, list string) error {
 	if err := unix.Stat(port, &st); err != nil {
 		return &fs.PathError{Op: "stat", Path: port, Err: err}
 	}
-	number := fmt.Appendf(nil, "%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	number := fmt.Appendf(nil, "%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
 	refused := fmt.Errorf("%s is a console of the system", port)
 	if string(number) == "5:1" { // /dev/console, whichever that is
 		return refused

@@ -134,7 +134,7 @@ func TestCheckConsole(t *testing.T) {
 	if err := unix.Stat(pty.Path, &st); err != nil {
 		t.Fatal(err)
 	}
-	number := fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	number := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Rdev)), unix.Minor(uint64(st.Rdev)))
 	link := filepath.Join(t.TempDir(), "by-id")
 	if err := os.Symlink(pty.Path, link); err != nil {
 		t.Fatal(err)
