@@ -108,9 +108,10 @@ func address(m *stun.Message, t stun.AttrType) netip.AddrPort {
 		return netip.AddrPort{}
 	}
 	var a stun.MappedAddress
-	if t == stun.AttrXORMappedAddress {
+	switch t {
+	case stun.AttrXORMappedAddress, stun.AttrXORPeerAddress, stun.AttrXORRelayedAddress:
 		err = (*stun.XORMappedAddress)(&a).GetFromAs(m, t)
-	} else {
+	default:
 		err = a.GetFromAs(m, t)
 	}
 	ip, ok := netip.AddrFromSlice(a.IP)

@@ -96,3 +96,31 @@ func cutShort(b []byte) agent.Reason {
 func isAlert(b []byte) bool {
 	return len(b) >= 5 && b[0] == 21 && b[1] == 3 && b[3] == 0 && b[4] == 2
 }
+
+// isChannelData recognises data on one of the first channels, which are those
+// that a client of ours binds (RFC 8656 section 12.4).
+func isChannelData(b []byte) bool {
+	return len(b) >= 4 && b[0] == 0x40 && int(binary.BigEndian.Uint16(b[2:]))+4 <= len(b)
+}
+
+// readFrame reads one STUN message or the data of one channel, which is filled
+// up to four bytes on a stream.
+func readFrame(r io.Reader) ([]byte, agent.Reason, error) {
+	head := make([]byte, 1, 4)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return nil, "", err
+	}
+	if head[0] != 0x40 {
+		return readMessage(io.MultiReader(bytes.NewReader(head), r))
+	}
+	if _, err := io.ReadFull(r, head[1:4]); err != nil {
+		return nil, agent.Garbage, nil
+	}
+	length := (int(binary.BigEndian.Uint16(head[2:4])) + 3) &^ 3
+	b := make([]byte, 4+length)
+	copy(b, head[:4])
+	if _, err := io.ReadFull(r, b[4:]); err != nil || len(b) > maxMessage {
+		return nil, agent.Garbage, nil
+	}
+	return b, "", nil
+}

@@ -96,6 +96,26 @@ func openTCP(ctx context.Context, c trust.Checker, t agent.Target, until time.Ti
 	return w, e
 }
 
+// rto is the first wait of turn/v4's client before it repeats itself, which it
+// does on streams as well.
+func (w *way) rto() time.Duration {
+	if w.stream {
+		return streamRTO
+	}
+	return packetRTO
+}
+
+// next is the next message, or data of a channel. A reason says that something
+// else came.
+func (w *way) next() ([]byte, agent.Reason, error) {
+	if w.stream {
+		return readFrame(w.conn)
+	}
+	b := make([]byte, maxMessage)
+	n, err := w.conn.Read(b)
+	return b[:n], "", err
+}
+
 // hostOf is the name that a certificate must be for.
 func hostOf(t agent.Target) string {
 	if t.Host == "" {
@@ -210,10 +230,16 @@ func waitUntil(ctx context.Context, conn net.Conn, d time.Duration) error {
 // breakOff makes conn stop waiting when ctx ends. What it returns ends that, and
 // waits for it.
 func breakOff(ctx context.Context, conn net.Conn) (end func()) {
+	return onEnd(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+// onEnd does what f does when ctx ends. What it returns ends that, and waits
+// for it.
+func onEnd(ctx context.Context, f func()) (end func()) {
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
-		_ = conn.SetDeadline(time.Unix(1, 0))
+		f()
 	})
 	return func() {
 		if !stop() {
