@@ -11,8 +11,11 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/web/http1"
 )
 
-// redirectLimit is how many redirects of one page are looked at.
-const redirectLimit = 20
+// Bounds of the search for redirects in one page.
+const (
+	redirectLimit = 20
+	tagLimit      = 1024 // bytes of one meta tag
+)
 
 // elsewhere says where an answer's Location leads, if away from the service.
 func elsewhere(h http.Header, t agent.Target, scheme string) (host string, foreign bool) {
@@ -97,7 +100,7 @@ func pageRedirects(page []byte) []string {
 		if !found {
 			break
 		}
-		tag, _, _ := strings.Cut(after, ">")
+		tag, _, _ := strings.Cut(after[:min(len(after), tagLimit)], ">")
 		if strings.Contains(tag, "refresh") {
 			refs = append(refs, refreshURL(tag))
 		}

@@ -40,8 +40,20 @@ type Answer struct {
 	RTT    time.Duration // from the request to the answer's first byte
 
 	r    *bufio.Reader
-	in   *io.LimitedReader
+	in   *source
 	body io.Reader
+}
+
+// source is the connection up to a limit, and whether it has ended.
+type source struct {
+	io.LimitedReader
+	ended bool
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	n, err := s.LimitedReader.Read(p)
+	s.ended = s.ended || errors.Is(err, io.EOF) && s.N > 0
+	return n, err
 }
 
 // Host is the name by which a narrowed target is asked, and for which its
@@ -107,7 +119,7 @@ func request(url string) (*http.Request, error) {
 }
 
 func ask(conn net.Conn, req *http.Request) (Answer, error) {
-	in := &io.LimitedReader{R: conn, N: HeaderLimit}
+	in := &source{LimitedReader: io.LimitedReader{R: conn, N: HeaderLimit}}
 	a := Answer{in: in, r: bufio.NewReader(in)}
 	began := time.Now()
 	if err := req.Write(conn); err != nil {
@@ -154,13 +166,12 @@ func (a Answer) read(req *http.Request) (*http.Response, error) {
 // failed on the way.
 func (a Answer) broken(err error) error {
 	var failed net.Error
-	var op *net.OpError
 	switch {
 	case a.in.N <= 0:
 		return ErrTooMuch
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case a.in.ended: // whatever the parser says about the half that came
 		return io.ErrUnexpectedEOF
-	case errors.As(err, &failed), errors.As(err, &op):
+	case errors.As(err, &failed):
 		return err
 	}
 	return ErrNotHTTP
