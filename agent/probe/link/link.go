@@ -61,7 +61,8 @@ func (s System) withDefaults() System {
 // Answered means that cable, address and gateway are there and that the gateway
 // has not failed to answer ARP. Otherwise the local kernel itself says no, which
 // is Refused with no-carrier, no-lease, no-gateway or no-neighbour: the first
-// that applies. A system without proc and sys is NotLooked.
+// that applies. A gateway of which nothing is known (it may keep silent by
+// policy) does not stand in the way. A system without proc and sys is NotLooked.
 func Probe(s System) agent.Probe {
 	s = s.withDefaults()
 	return func(ctx context.Context, t agent.Target) agent.Evidence {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
+	"github.com/sprechprobe/sprechprobe/agent/probe/probetest"
 )
 
 var (
@@ -193,10 +194,10 @@ func checkValues(t *testing.T, e agent.Evidence) {
 	}
 }
 
-// pi is the recorded Raspberry Pi, to be changed.
+// pi is the recorded Raspberry Pi, to be changed; its gateway keeps silent.
 func pi(t *testing.T) machine {
 	t.Helper()
-	archive, err := txtar.ParseFile("testdata/pi.txtar")
+	archive, err := txtar.ParseFile("testdata/gateway-quiet.txtar")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,4 +315,11 @@ func TestStampOfThisMachine(t *testing.T) {
 	if first.Clock != agent.ClockSet && first.Clock != agent.ClockUnset {
 		t.Errorf("clock = %q, want synced or unsynced", first.Clock)
 	}
+}
+
+func TestConform(t *testing.T) {
+	m := pi(t)
+	write(t, m.system.Root, "proc/net/arp", arpTable("0x0")) // a look that takes its time
+	target := agent.Target{Host: "given.example", Port: 443, Transport: agent.TCP}
+	probetest.Conform(t, link.Probe(m.system), target, target)
 }
