@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -26,8 +27,10 @@ const (
 	// is known by (box, boot, seq) however often it arrives.
 	HeaderBoot = "Sprechprobe-Boot"
 
-	// MaxReport is the largest report on the wire, bytes.
+	// MaxReport is the largest report on the wire, and MaxSteady what a healthy
+	// steady one is brought down to, bytes.
 	MaxReport = 32 << 10
+	MaxSteady = 4 << 10
 )
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
@@ -70,28 +73,113 @@ func ParseReportSubject(s string) (tenant, box string, err error) {
 	return parts[0], parts[1], nil
 }
 
-// Encode writes a report for the wire. A report over [MaxReport] loses the
-// values of its evidence; its verdict, findings, outcomes and reasons stay.
+// Encode writes a report for the wire. A report that brings no news, which is
+// one without findings above info, is brought down to [MaxSteady]: of what
+// answered only the round trip and the wait stay, then the names that resolved
+// go. A report over [MaxReport] loses the values of its evidence. Verdict,
+// findings, and the evidence they rest on, stay in any case.
 func Encode(r agent.Report) ([]byte, error) {
 	b, err := json.Marshal(r)
-	if err != nil || len(b) <= MaxReport {
-		return b, err
+	if err != nil {
+		return nil, err
 	}
-	r = withoutValues(r)
-	if b, err = json.Marshal(r); err != nil || len(b) <= MaxReport {
-		return b, err
+	steps := []func(agent.Report) agent.Report{lean, withoutNames}
+	limit := MaxSteady
+	if hasNews(r) {
+		steps, limit = []func(agent.Report) agent.Report{withoutValues}, MaxReport
 	}
-	return nil, fmt.Errorf("report of %d bytes is over %d even without values", len(b), MaxReport)
+	for _, step := range steps {
+		if len(b) <= limit {
+			return b, nil
+		}
+		r = step(r)
+		if b, err = json.Marshal(r); err != nil {
+			return nil, err
+		}
+	}
+	if len(b) > MaxReport {
+		return nil, fmt.Errorf("report of %d bytes is over %d even when cut", len(b), MaxReport)
+	}
+	return b, nil
 }
 
-// withoutValues drops what is only of interest beside a finding.
+func hasNews(r agent.Report) bool {
+	return slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Severity > agent.Info })
+}
+
+// kept are the values that make a healthy look comparable over time.
+var kept = map[agent.ProbeName][]agent.Key{
+	agent.ProbeLink:    {agent.Speed, agent.MTU, agent.ClockSynced},
+	agent.ProbeMapping: {agent.Mapping},
+	agent.ProbePorts:   {agent.Open, agent.Sampled},
+	agent.ProbeWeb:     {agent.RTT, agent.CertExpires},
+}
+
+// lean leaves of each look that was answered only what is kept.
+func lean(r agent.Report) agent.Report {
+	return eachEvidence(r, func(e agent.Evidence) agent.Evidence {
+		if e.Outcome != agent.Answered {
+			return e
+		}
+		keys, ok := kept[e.Probe]
+		if !ok {
+			keys = []agent.Key{agent.RTT}
+		}
+		values := agent.Values{}
+		for _, k := range keys {
+			if v, ok := e.Values[k]; ok {
+				values[k] = v
+			}
+		}
+		e.Values = values
+		return e
+	})
+}
+
+// withoutValues drops what is only of interest beside an outcome.
 func withoutValues(r agent.Report) agent.Report {
-	kept := make([]agent.Evidence, len(r.Evidence))
-	for i, e := range r.Evidence {
+	return eachEvidence(r, func(e agent.Evidence) agent.Evidence {
 		e.Values = nil
-		kept[i] = e
+		return e
+	})
+}
+
+func eachEvidence(r agent.Report, edit func(agent.Evidence) agent.Evidence) agent.Report {
+	out := make([]agent.Evidence, len(r.Evidence))
+	for i, e := range r.Evidence {
+		out[i] = edit(e)
 	}
-	r.Evidence = kept
+	r.Evidence = out
+	return r
+}
+
+// withoutNames drops the look-ups that were answered and on which no finding
+// rests: the looks at the targets carry the addresses.
+func withoutNames(r agent.Report) agent.Report {
+	needed := map[int]bool{}
+	for _, f := range r.Findings {
+		for _, i := range f.Evidence {
+			needed[i] = true
+		}
+	}
+	moved := map[int]int{}
+	var out []agent.Evidence
+	for i, e := range r.Evidence {
+		if e.Probe == agent.ProbeDNS && e.Outcome == agent.Answered && !needed[i] {
+			continue
+		}
+		moved[i] = len(out)
+		out = append(out, e)
+	}
+	findings := slices.Clone(r.Findings)
+	for i, f := range findings {
+		f.Evidence = slices.Clone(f.Evidence)
+		for k, old := range f.Evidence {
+			f.Evidence[k] = moved[old]
+		}
+		findings[i] = f
+	}
+	r.Evidence, r.Findings = out, findings
 	return r
 }
 
@@ -122,18 +210,14 @@ func Decode(b []byte) (agent.Report, error) {
 // Redact returns r with public addresses of the practice cut to their network:
 // IPv4 to /24, IPv6 to /48. Private addresses and the service's own stay.
 func Redact(r agent.Report) agent.Report {
-	kept := make([]agent.Evidence, len(r.Evidence))
-	for i, e := range r.Evidence {
-		if s := e.Values.Text(agent.MappedAddr); s != "" {
-			e = e.With(agent.MappedAddr, cut(s))
+	return eachEvidence(r, func(e agent.Evidence) agent.Evidence {
+		for _, k := range []agent.Key{agent.MappedAddr, agent.LocalAddr} {
+			if s := e.Values.Text(k); s != "" {
+				e = e.With(k, cut(s))
+			}
 		}
-		if s := e.Values.Text(agent.LocalAddr); s != "" {
-			e = e.With(agent.LocalAddr, cut(s))
-		}
-		kept[i] = e
-	}
-	r.Evidence = kept
-	return r
+		return e
+	})
 }
 
 // cut shortens an address, address with port or prefix; what is none of them
