@@ -1,0 +1,163 @@
+// Package config reads the box's configuration, one TOML file, into typed
+// values. Every entry is described in reference.toml. The package knows profiles
+// by name only, opens no device and no connection, and does not look whether a
+// file or light that is named exists: the same file must be checkable on
+// another machine.
+package config
+
+import (
+	_ "embed"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/strict"
+)
+
+// Config is the configuration of one box. It holds no secret, only the paths of
+// files that do.
+type Config struct {
+	Profiles   []string           // names, at least one
+	ProfileDir string             // where drop-ins are; empty: none
+	Without    []agent.Capability // what this practice does not use
+	Language   Language
+	Box        Box
+	Network    Network
+	Schedule   Schedule
+	Central    Central
+	Lights     Lights
+	Panel      Panel
+}
+
+// Language is what people read on the box.
+type Language string
+
+// The languages.
+const (
+	German  Language = "de"
+	English Language = "en"
+)
+
+// Box says which box this is.
+type Box struct {
+	ID     string // empty: to be derived from the machine
+	Name   string // free text
+	Tenant string // never empty where there are central servers
+}
+
+// Network says what the box looks through.
+type Network struct {
+	Interface string           // empty: the one of the default route
+	Resolvers []netip.AddrPort // none: the system's
+}
+
+// Schedule says when the box looks.
+type Schedule struct {
+	Every time.Duration // between rounds, 10 s to 24 h
+}
+
+// Central is where the box reports to.
+type Central struct {
+	Servers     []string // URLs, all nats and tls or all ws and wss; none: no reporting
+	Credentials string   // path of a NATS credentials file; may be empty
+	NKeySeed    string   // path of an nkey seed file; may be empty; never beside Credentials
+	CA          string   // path of PEM certificates to trust; empty: the system's
+}
+
+// Lights says what shows the state.
+type Lights struct {
+	Driver Driver
+	Lamps  []Lamp // none: what the board is known to have
+}
+
+// Driver is the way lights are driven.
+type Driver string
+
+// The drivers.
+const (
+	DriverAuto     Driver = "auto" // by board; lamps name LEDs of the kernel
+	DriverNone     Driver = "none"
+	DriverTerminal Driver = "terminal" // drawn as text
+	DriverSysfs    Driver = "sysfs"    // LEDs of the kernel
+	DriverGPIO     Driver = "gpio"     // GPIO lines
+)
+
+// Role is what a lamp tells about.
+type Role string
+
+// The roles.
+const (
+	RoleBox     Role = "box"
+	RoleNetwork Role = "network"
+	RoleVideo   Role = "video"
+	RoleAll     Role = "all" // one lamp tells everything
+)
+
+// Lamp is one light. It is made of one LED, of one GPIO line, or of at least two
+// of red, green and blue, which name LEDs with the drivers auto and sysfs and
+// GPIO lines with gpio. With the driver terminal it has none of them.
+type Lamp struct {
+	Role             Role
+	LED              string // as below /sys/class/leds
+	GPIO             string // name of the line
+	Red, Green, Blue string
+	ActiveLow        bool // GPIO only: lit while the line is low
+}
+
+// Panel is a serial panel.
+type Panel struct {
+	Port string // path of the device; empty: no panel
+	Baud int
+}
+
+// Default is the configuration of an empty file.
+func Default() Config {
+	return Config{
+		Profiles:   []string{"webprax"},
+		ProfileDir: "/etc/sprechprobe/profiles.d",
+		Language:   German,
+		Schedule:   Schedule{Every: 5 * time.Minute},
+		Lights:     Lights{Driver: DriverAuto},
+		Panel:      Panel{Baud: 115200},
+	}
+}
+
+// Load reads a configuration file. Where there is none the error is
+// [io/fs.ErrNotExist]; [Default] may then do.
+func Load(path string) (Config, error) {
+	data, err := strict.ReadFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	return Parse(path, data)
+}
+
+//go:embed reference.toml
+var reference string
+
+// Reference is a file that describes every entry and sets those that have a
+// default to it.
+func Reference() string { return reference }
+
+// Minimal is the shortest file that is worth editing, for the given profiles.
+func Minimal(profiles []string) string {
+	quoted := make([]string, len(profiles))
+	for i, p := range profiles {
+		quoted[i] = strconv.Quote(p)
+	}
+	return `# Configuration of a Sprechprobe box. What is left out has its default:
+# "sprechprobe config show" prints all entries as they are in effect, and
+# "sprechprobe config check" finds mistakes.
+
+profiles = [` + strings.Join(quoted, ", ") + `]
+
+[box]
+#name = "Praxis Nord, Empfang"
+#tenant = "acme"
+
+[central]
+#servers = ["tls://fleet.example:4222"]
+`
+}

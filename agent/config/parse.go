@@ -1,0 +1,278 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+)
+
+// What a file may have of each, so that nothing grows without bound.
+const (
+	maxProfiles  = 16
+	maxResolvers = 8
+	maxServers   = 8
+)
+
+// Parse reads a configuration. file is the name that errors use; they are those
+// of [strict.Decode].
+func Parse(file string, data []byte) (Config, error) {
+	var raw rawConfig
+	doc, err := strict.Decode(file, data, &raw)
+	if err != nil {
+		return Config{}, err
+	}
+	c := Default()
+	c.Profiles = profiles(doc.Key("profiles"), raw.Profiles, c.Profiles)
+	c.ProfileDir = profileDir(doc.Key("profile_dir"), raw.ProfileDir, c.ProfileDir)
+	c.Without = without(doc.Key("without"), raw.Without)
+	c.Language = optional(doc.Key("language"), raw.Language, c.Language, German, English)
+	c.Box = box(doc.Key("box"), raw.Box)
+	c.Network = network(doc.Key("network"), raw.Network)
+	c.Schedule.Every = every(doc.Key("schedule").Key("every"), raw.Schedule.Every, c.Schedule.Every)
+	c.Central = central(doc.Key("central"), raw.Central)
+	c.Lights = lights(doc.Key("lights"), raw.Lights, c.Lights)
+	c.Panel = panel(doc.Key("panel"), raw.Panel, c.Panel)
+	if len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
+		doc.Key("central").Key("servers").Errorf("box.tenant is missing: reports go by its name")
+	}
+	if err := doc.Err(); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// check notes an error, if there is one.
+func check(at strict.Place, err error) {
+	if err != nil {
+		at.Errorf("%v", err)
+	}
+}
+
+// bounded notes where a list has too many items.
+func bounded(at strict.Place, n, most int) {
+	if n > most {
+		at.Errorf("%d items, want at most %d", n, most)
+	}
+}
+
+// once notes where an item of a list stands in it already.
+func once[T comparable](at strict.Place, before []T, item T) {
+	if slices.Contains(before, item) {
+		at.Errorf("\"%v\" stands here twice", item)
+	}
+}
+
+// word is one of a few known ones.
+func word[T ~string](at strict.Place, raw string, known ...T) T {
+	w := T(raw)
+	if !slices.Contains(known, w) {
+		at.Errorf("%.40q: want one of %q", raw, known)
+	}
+	return w
+}
+
+// optional is a word with a default.
+func optional[T ~string](at strict.Place, raw *string, otherwise T, known ...T) T {
+	if raw == nil {
+		return otherwise
+	}
+	return word(at, *raw, known...)
+}
+
+func profiles(at strict.Place, raw, otherwise []string) []string {
+	if !at.Set() {
+		return otherwise
+	}
+	if len(raw) == 0 {
+		at.Errorf("empty: there is nothing to check")
+	}
+	bounded(at, len(raw), maxProfiles)
+	for i, name := range raw {
+		check(at.Item(i), fleet.CheckName(name))
+		once(at.Item(i), raw[:i], name)
+	}
+	return raw
+}
+
+func profileDir(at strict.Place, raw *string, otherwise string) string {
+	if raw == nil {
+		return otherwise
+	}
+	path(at, *raw)
+	return *raw
+}
+
+// path notes where a path depends on where the program was started. An empty
+// one is none. The value stays out of the error: it may be a key, put where its
+// file's path belongs.
+func path(at strict.Place, s string) {
+	if s != "" && (!filepath.IsAbs(s) || strict.Label(s, 1000) != nil) {
+		at.Errorf("want a path from the root: starting with /, at most 1000 printable characters")
+	}
+}
+
+func without(at strict.Place, raw []string) []agent.Capability {
+	known := []agent.Capability{agent.Direct, agent.Relay, agent.Group, agent.HD}
+	var all []agent.Capability
+	for i, s := range raw {
+		c := word(at.Item(i), s, known...)
+		once(at.Item(i), all, c)
+		all = append(all, c)
+	}
+	if len(all) >= len(known) {
+		at.Errorf("leaves nothing to check")
+	}
+	return all
+}
+
+func box(at strict.Place, raw rawBox) Box {
+	if at.Key("id").Set() {
+		check(at.Key("id"), fleet.CheckName(raw.ID))
+	}
+	if at.Key("tenant").Set() {
+		check(at.Key("tenant"), fleet.CheckName(raw.Tenant))
+	}
+	check(at.Key("name"), strict.Label(raw.Name, 80))
+	return Box(raw)
+}
+
+func network(at strict.Place, raw rawNetwork) Network {
+	n := Network{Interface: raw.Interface}
+	if at.Key("interface").Set() && !validInterface(raw.Interface) {
+		at.Key("interface").Errorf("%.40q: want the name of a network interface, such as eth0", raw.Interface)
+	}
+	bounded(at.Key("resolvers"), len(raw.Resolvers), maxResolvers)
+	for i, s := range raw.Resolvers {
+		at := at.Key("resolvers").Item(i)
+		r, err := resolver(s)
+		if err != nil {
+			at.Errorf("%v", err)
+			continue
+		}
+		once(at, n.Resolvers, r)
+		n.Resolvers = append(n.Resolvers, r)
+	}
+	return n
+}
+
+// validInterface is the kernel's own rule (dev_valid_name), for ASCII.
+func validInterface(s string) bool {
+	bad := func(r rune) bool { return r <= ' ' || r > '~' || r == '/' || r == ':' }
+	return s != "" && len(s) < 16 && s != "." && s != ".." && strings.IndexFunc(s, bad) < 0
+}
+
+// resolver reads an address with or without a port.
+func resolver(s string) (netip.AddrPort, error) {
+	r, err := netip.ParseAddrPort(s)
+	if a, errA := netip.ParseAddr(s); errA == nil {
+		r, err = netip.AddrPortFrom(a, 53), nil
+	}
+	a := r.Addr()
+	switch {
+	case err != nil || r.Port() == 0:
+		return r, fmt.Errorf("%.60q: want an address, or an address with a port such as 192.168.1.1:53 or [fd00::1]:53", s)
+	case a.Is6() && a.IsLinkLocalUnicast() && !a.Is4In6():
+		if !validInterface(a.Zone()) {
+			return r, fmt.Errorf("%.60q: want the interface too, as in fe80::1%%eth0", s)
+		}
+		return r, nil
+	case a.Is4() && a.IsLinkLocalUnicast():
+		return r, nil
+	default:
+		return r, strict.Address(a)
+	}
+}
+
+func every(at strict.Place, raw *string, otherwise time.Duration) time.Duration {
+	const least, most = 10 * time.Second, 24 * time.Hour
+	if raw == nil {
+		return otherwise
+	}
+	d, err := time.ParseDuration(*raw)
+	if err != nil || d < least || d > most {
+		at.Errorf("%.40q: want a time from 10s to 24h, such as 90s or 5m", *raw)
+	}
+	return d
+}
+
+func central(at strict.Place, raw rawCentral) Central {
+	bounded(at.Key("servers"), len(raw.Servers), maxServers)
+	web, plain := 0, 0
+	for i, s := range raw.Servers {
+		at := at.Key("servers").Item(i)
+		if err := checkServer(s); err != nil {
+			at.Errorf("%v", err)
+			continue
+		}
+		once(at, raw.Servers[:i], s)
+		if strings.HasPrefix(s, "ws") {
+			web++
+		} else {
+			plain++
+		}
+	}
+	// The client takes one transport for all of its servers.
+	if web > 0 && plain > 0 {
+		at.Key("servers").Errorf("want either nats:// and tls://, or ws:// and wss://, not a mixture")
+	}
+	path(at.Key("credentials"), raw.Credentials)
+	path(at.Key("nkey_seed"), raw.NKeySeed)
+	path(at.Key("ca"), raw.CA)
+	if raw.Credentials != "" && raw.NKeySeed != "" {
+		at.Key("nkey_seed").Errorf("want credentials or nkey_seed, not both")
+	}
+	c := Central(raw)
+	if len(c.Servers) == 0 {
+		c.Servers = nil
+	}
+	return c
+}
+
+// checkServer never repeats what it was given beyond scheme and host: people
+// write passwords into such places.
+func checkServer(s string) error {
+	const want = "want scheme and host, such as tls://fleet.example:4222"
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return fmt.Errorf("not a server's address: %s", want)
+	}
+	if u.User != nil {
+		return errors.New("user and password do not belong here: name a file in credentials or nkey_seed")
+	}
+	if !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
+		return fmt.Errorf("scheme %.20q: want nats, tls, ws or wss", u.Scheme)
+	}
+	if s != u.Scheme+"://"+u.Host {
+		return fmt.Errorf("more than scheme, host and port: %s", want)
+	}
+	if err := strict.Host(u.Hostname()); err != nil {
+		return err
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) || strings.HasSuffix(u.Host, ":") {
+		return fmt.Errorf("port %.10q: want 1 to 65535", u.Port())
+	}
+	return nil
+}
+
+func panel(at strict.Place, raw rawPanel, otherwise Panel) Panel {
+	bauds := []int64{1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600}
+	p := Panel{Port: raw.Port, Baud: otherwise.Baud}
+	path(at.Key("port"), raw.Port)
+	if raw.Baud != nil {
+		p.Baud = int(*raw.Baud)
+		if !slices.Contains(bauds, *raw.Baud) {
+			at.Key("baud").Errorf("%d: want one of %v", *raw.Baud, bauds)
+		}
+	}
+	return p
+}

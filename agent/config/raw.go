@@ -1,0 +1,58 @@
+package config
+
+// rawConfig is the file as it stands. Pointers are entries whose default is not
+// their zero value.
+type rawConfig struct {
+	Profiles   []string    `toml:"profiles"`
+	ProfileDir *string     `toml:"profile_dir"`
+	Without    []string    `toml:"without"`
+	Language   *string     `toml:"language"`
+	Box        rawBox      `toml:"box"`
+	Network    rawNetwork  `toml:"network"`
+	Schedule   rawSchedule `toml:"schedule"`
+	Central    rawCentral  `toml:"central"`
+	Lights     rawLights   `toml:"lights"`
+	Panel      rawPanel    `toml:"panel"`
+}
+
+type rawBox struct {
+	ID     string `toml:"id"`
+	Name   string `toml:"name"`
+	Tenant string `toml:"tenant"`
+}
+
+type rawNetwork struct {
+	Interface string   `toml:"interface"`
+	Resolvers []string `toml:"resolvers"`
+}
+
+type rawSchedule struct {
+	Every *string `toml:"every"`
+}
+
+type rawCentral struct {
+	Servers     []string `toml:"servers"`
+	Credentials string   `toml:"credentials"`
+	NKeySeed    string   `toml:"nkey_seed"`
+	CA          string   `toml:"ca"`
+}
+
+type rawLights struct {
+	Driver *string   `toml:"driver"`
+	Lamps  []rawLamp `toml:"lamp"`
+}
+
+type rawLamp struct {
+	Role      string `toml:"role"`
+	LED       string `toml:"led"`
+	GPIO      string `toml:"gpio"`
+	Red       string `toml:"red"`
+	Green     string `toml:"green"`
+	Blue      string `toml:"blue"`
+	ActiveLow bool   `toml:"active_low"`
+}
+
+type rawPanel struct {
+	Port string `toml:"port"`
+	Baud *int64 `toml:"baud"`
+}

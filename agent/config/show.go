@@ -1,0 +1,111 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Show is the configuration as a file that [Parse] reads back to the same.
+// Entries that have neither value nor default are left out.
+func (c Config) Show() string {
+	var p printer
+	p.set("profiles", c.Profiles)
+	p.line("profile_dir", strconv.Quote(c.ProfileDir)) // empty means something here
+	p.set("without", words(c.Without))
+	p.set("language", string(c.Language))
+
+	p.table("[box]")
+	p.set("id", c.Box.ID)
+	p.set("name", c.Box.Name)
+	p.set("tenant", c.Box.Tenant)
+
+	p.table("[network]")
+	p.set("interface", c.Network.Interface)
+	p.set("resolvers", words(c.Network.Resolvers))
+
+	p.table("[schedule]")
+	p.set("every", duration(c.Schedule.Every))
+
+	p.table("[central]")
+	p.set("servers", c.Central.Servers)
+	p.set("credentials", c.Central.Credentials)
+	p.set("nkey_seed", c.Central.NKeySeed)
+	p.set("ca", c.Central.CA)
+
+	p.table("[lights]")
+	p.set("driver", string(c.Lights.Driver))
+	for _, l := range c.Lights.Lamps {
+		p.table("[[lights.lamp]]")
+		p.set("role", string(l.Role))
+		p.set("led", l.LED)
+		p.set("gpio", l.GPIO)
+		p.set("red", l.Red)
+		p.set("green", l.Green)
+		p.set("blue", l.Blue)
+		if l.ActiveLow {
+			p.line("active_low", "true")
+		}
+	}
+
+	p.table("[panel]")
+	p.set("port", c.Panel.Port)
+	p.line("baud", strconv.Itoa(c.Panel.Baud))
+	return p.b.String()
+}
+
+// printer writes a file, and a table's header only once the table has an entry.
+type printer struct {
+	b      strings.Builder
+	header string
+}
+
+func (p *printer) table(header string) { p.header = header }
+
+func (p *printer) line(key, value string) {
+	if p.header != "" {
+		fmt.Fprintf(&p.b, "\n%s\n", p.header)
+		p.header = ""
+	}
+	fmt.Fprintf(&p.b, "%s = %s\n", key, value)
+}
+
+// set writes a text or a list of texts that is not empty. They hold only what
+// prints, and of that Go quotes as TOML does.
+func (p *printer) set(key string, value any) {
+	switch v := value.(type) {
+	case string:
+		if v != "" {
+			p.line(key, strconv.Quote(v))
+		}
+	case []string:
+		quoted := make([]string, len(v))
+		for i, s := range v {
+			quoted[i] = strconv.Quote(s)
+		}
+		if len(v) > 0 {
+			p.line(key, "["+strings.Join(quoted, ", ")+"]")
+		}
+	}
+}
+
+func words[T any](list []T) []string {
+	all := make([]string, len(list))
+	for i, v := range list {
+		all[i] = fmt.Sprint(v)
+	}
+	return all
+}
+
+// duration is d as people write it: 5m rather than 5m0s.
+func duration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
