@@ -1,0 +1,65 @@
+# Sprechprobe. "make help" lists the targets; CI calls only make.
+
+# Debian packages that tests use as real counterparts, each by the program it brings.
+APT = coturn:turnserver dnsmasq-base:dnsmasq nginx-light:nginx iproute2:ip nftables:nft qemu-user-static:qemu-arm-static
+TARGETS = amd64 arm64 armv7 armv6 mips mipsle
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+export PATH := $(PATH):/usr/sbin:/sbin
+export CGO_ENABLED ?= 0
+GO ?= go
+COMMIT ?= $(shell git log -1 --format=%ct 2>/dev/null)
+INFO = github.com/sprechprobe/sprechprobe/cmd/internal/buildinfo
+BUILD = $(GO) build -trimpath -ldflags="-s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)"
+
+.PHONY: help build test lab fuzz bench lint demo dist clean counterparts
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+build: ## both programs into bin/
+	$(BUILD) -o bin/ ./cmd/...
+
+test: counterparts lint ## everything, against real counterparts where they can be had
+	$(GO) test ./...
+	CGO_ENABLED=1 $(GO) test -race -short ./agent/... ./hal/...
+
+lab: counterparts ## only the tests that need namespaces or foreign servers, each required
+	LAB=must $(GO) test -count=1 ./agent/reach ./agent/probe/... ./cmd/...
+
+fuzz: ## each fuzz target for a minute (FUZZTIME=10m for a release)
+	@for p in $$(grep -lr --include='*_test.go' '^func Fuzz' agent hal cmd | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-1m} ./$$p || exit 1; \
+	  done; done
+
+bench: ## the benchmarks, ten runs each for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count 10 ./...
+
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -s -l agent hal cmd)" || { gofmt -s -l agent hal cmd; echo "run gofmt -s -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+demo: build ## the product on this machine: far ends, box, dashboard (make demo ARGS=--once)
+	bin/sprechprobe-fleet demo --box bin/sprechprobe $(ARGS)
+
+dist: ## the box's program for every platform, static and stripped, into dist/
+	@mkdir -p dist
+	@set -e; for t in $(TARGETS); do \
+	  case $$t in armv*) v="GOARCH=arm GOARM=$${t#armv}" ;; mips*) v="GOARCH=$$t GOMIPS=softfloat" ;; *) v="GOARCH=$$t" ;; esac; \
+	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) -o dist/sprechprobe-linux-$$t ./cmd/sprechprobe; \
+	  ls -l dist/sprechprobe-linux-$$t | awk '{print $$5, $$9}'; \
+	done
+
+clean: ## what make made
+	rm -rf bin dist
+
+# counterparts installs what is missing where it may, and says what stays out.
+counterparts:
+	@missing=; for p in $(APT); do command -v $${p#*:} >/dev/null || missing="$$missing $${p%%:*}"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get -q update >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends $$missing >/dev/null; \
+	  elif [ "$$LAB" = must ]; then echo "missing:$$missing"; exit 1; \
+	  else echo "LEFT OUT: tests against$$missing (not installed, and this is not root on Debian)"; fi; \
+	fi

@@ -1,0 +1,154 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/schedule"
+	"github.com/sprechprobe/sprechprobe/agent/uplink"
+	"github.com/sprechprobe/sprechprobe/hal/console"
+)
+
+// Options are what run gets from its caller.
+type Options struct {
+	Setup  Setup
+	Reload func() (Setup, error) // reads the configuration again
+	Log    *slog.Logger
+	Out    io.Writer // where a terminal's lights are drawn
+
+	Checks  <-chan struct{} // "make a round now"
+	Reloads <-chan struct{} // "read the configuration again"
+}
+
+// Check makes one round with its retest and returns the report.
+func Check(ctx context.Context, s Setup) agent.Report {
+	x := s.examiner()
+	up, stop := s.lookUplink(ctx)
+	defer stop()
+	return x.examine(ctx, agent.OnCheck, up)
+}
+
+// Run is the daemon. It returns nil when ctx ends, and an error only for a
+// mistake of ours or a setup that cannot work.
+func Run(ctx context.Context, o Options) error {
+	x := o.Setup.examiner()
+	s := o.Setup
+	for {
+		next, err := generation(ctx, o, s, x)
+		if err != nil || ctx.Err() != nil {
+			notify(o.Log, daemon.SdNotifyStopping)
+			return err
+		}
+		s = next
+		x.adopt(s)
+	}
+}
+
+// generation runs the daemon with one setup, until ctx ends or another setup
+// takes its place.
+func generation(ctx context.Context, o Options, s Setup, x *examiner) (Setup, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lamps, err := openLamps(s.Config.Lights, o.Out, o.Log)
+	if err != nil {
+		return Setup{}, err
+	}
+	up, err := s.newUplink(o.Log)
+	if err != nil {
+		return Setup{}, err
+	}
+	l := &loop{opts: o, setup: s, examiner: x, lamps: lamps, uplink: up,
+		triggers: make(chan agent.Trigger, 1), done: make(chan agent.Report, 1)}
+
+	g, gctx := errgroup.WithContext(ctx)
+	start := func(name string, task func(context.Context) error) {
+		g.Go(func() error { return supervised(gctx, name, task) })
+	}
+	start("lights", lamps.engine.Run)
+	start("schedule", l.schedule)
+	if up != nil {
+		start("uplink", up.Run)
+	}
+	if s.Config.Panel.Port != "" {
+		l.panel = &console.Panel{Port: s.Config.Panel.Port, Baud: s.Config.Panel.Baud, Trouble: panelTrouble(o.Log)}
+		start("panel", l.panel.Run)
+	}
+	start("loop", func(ctx context.Context) error {
+		defer cancel()
+		return l.run(ctx)
+	})
+	err = g.Wait()
+	return l.next, err
+}
+
+// supervised runs a task and turns a panic into an error that names it: the
+// service manager starts the program again, and the lights go out meanwhile.
+func supervised(ctx context.Context, name string, task func(context.Context) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: panic: %v\n%s", name, r, debug.Stack())
+		}
+	}()
+	if err := task(ctx); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// panelTrouble says in the log how a serial panel fares.
+func panelTrouble(log *slog.Logger) func(error) {
+	return func(err error) {
+		if err != nil {
+			log.Warn("serial panel", "err", err)
+			return
+		}
+		log.Info("serial panel answers")
+	}
+}
+
+// schedule asks for a round whenever the box's turn comes.
+func (l *loop) schedule(ctx context.Context) error {
+	job := schedule.Job{Name: "round", Every: l.setup.Config.Schedule.Every}
+	schedule.Run(ctx, l.setup.Config.Box.ID, []schedule.Job{job}, func(string) { l.trigger(agent.OnSchedule) })
+	return nil
+}
+
+// newUplink is the way to report, nil where none is configured.
+func (s Setup) newUplink(log *slog.Logger) (*uplink.Uplink, error) {
+	c := s.Config.Central
+	if len(c.Servers) == 0 {
+		return nil, nil
+	}
+	return uplink.New(uplink.Options{
+		Servers: c.Servers, Credentials: c.Credentials, NKeySeed: c.NKeySeed, CA: c.CA,
+		Tenant: s.Config.Box.Tenant, Box: s.Config.Box.ID, Log: log, Now: s.Build.floor,
+	})
+}
+
+// lookUplink connects for the time of a check, so that its report can say
+// whether the vendor is reached. It sends nothing.
+func (s Setup) lookUplink(ctx context.Context) (look func() agent.Evidence, stop func()) {
+	up, err := s.newUplink(slog.New(slog.DiscardHandler))
+	if up == nil || err != nil {
+		return nil, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = up.Run(ctx) })
+	return up.Evidence, func() { cancel(); wg.Wait() }
+}
+
+// notify tells systemd, if it started us; elsewhere it does nothing.
+func notify(log *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		log.Warn("service manager not told", "err", err)
+	}
+}

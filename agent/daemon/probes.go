@@ -1,0 +1,50 @@
+package daemon
+
+import (
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent/probe/dns"
+	"github.com/sprechprobe/sprechprobe/agent/probe/link"
+	"github.com/sprechprobe/sprechprobe/agent/probe/nats"
+	"github.com/sprechprobe/sprechprobe/agent/probe/ports"
+	"github.com/sprechprobe/sprechprobe/agent/probe/web"
+	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
+	"github.com/sprechprobe/sprechprobe/agent/round"
+	"github.com/sprechprobe/sprechprobe/agent/trust"
+)
+
+// sampledPorts of a range are asked in one round: both ends, the middle and a
+// few between.
+const sampledPorts = 6
+
+// probes lists every probe of the box.
+func probes(here link.System, resolvers []netip.AddrPort) round.Probes {
+	var checker trust.Checker
+	return round.Probes{
+		Link:    link.Probe(here),
+		DNS:     dns.Probe(resolvers),
+		Addrs:   dns.Addrs,
+		HTTPS:   web.HTTPS(checker),
+		Captive: web.Captive,
+		STUN:    webrtc.STUN,
+		TURN:    webrtc.TURN(checker),
+		Mapping: webrtc.Mapping,
+		NATS:    nats.Probe(checker),
+		Ports:   ports.Probe(sampledPorts),
+		IPv6:    hasIPv6,
+	}
+}
+
+// hasIPv6 reports whether there is a route to the public IPv6 internet. Opening
+// a UDP socket asks the kernel for the route and sends nothing.
+func hasIPv6() bool {
+	c, err := net.DialTimeout("udp6", "[2001:db8::1]:9", time.Second)
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	a, ok := c.LocalAddr().(*net.UDPAddr)
+	return ok && a.AddrPort().Addr().IsGlobalUnicast()
+}

@@ -1,0 +1,90 @@
+package daemon
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/assess"
+	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/probe/link"
+	"github.com/sprechprobe/sprechprobe/agent/profile"
+)
+
+// Build says what program this is.
+type Build struct {
+	Version  string
+	Platform string
+	Time     time.Time // of the source; zero if not known
+}
+
+// Setup is a configuration with everything it names loaded.
+type Setup struct {
+	Config   config.Config
+	Profiles []agent.Profile
+	Build    Build
+}
+
+// Load completes a configuration: its profiles are read, and the box gets a name.
+func Load(c config.Config, b Build) (Setup, error) {
+	ps, err := profile.Load(c.ProfileDir, c.Profiles)
+	if err != nil {
+		return Setup{}, err
+	}
+	if c.Box.ID == "" {
+		if c.Box.ID, err = derivedID("/etc/machine-id"); err != nil && len(c.Central.Servers) > 0 {
+			return Setup{}, fmt.Errorf("box.id is not set, and this machine has no id to derive one from: %w", err)
+		}
+	}
+	return Setup{Config: c, Profiles: ps, Build: b}, nil
+}
+
+// derivedID is a stable name for a box that was given none. The machine's own id
+// must not leave it, so it is hashed.
+func derivedID(path string) (string, error) {
+	id, err := os.ReadFile(path)
+	if err != nil {
+		return "box", err
+	}
+	sum := sha256.Sum256([]byte("sprechprobe box " + strings.TrimSpace(string(id))))
+	return "box-" + hex.EncodeToString(sum[:6]), nil
+}
+
+// here is the machine as the link probe sees it.
+func (s Setup) here() link.System {
+	return link.System{Interface: s.Config.Network.Interface, Build: s.Build.Time}
+}
+
+func (s Setup) box() agent.Box {
+	return agent.Box{ID: s.Config.Box.ID, Name: s.Config.Box.Name, Version: s.Build.Version, Platform: s.Build.Platform}
+}
+
+// examiner makes an examiner for the setup.
+func (s Setup) examiner() *examiner {
+	x := &examiner{}
+	x.adopt(s)
+	return x
+}
+
+// adopt changes what an examiner looks at, and keeps what it knows: what a new
+// configuration still asks for need not be proven again.
+func (x *examiner) adopt(s Setup) {
+	x.box, x.tenant, x.profiles = s.box(), s.Config.Box.Tenant, s.Profiles
+	x.policy = assess.Policy{Profiles: s.Profiles, Without: s.Config.Without}
+	x.probes = probes(s.here(), s.Config.Network.Resolvers)
+	x.stamp = func() agent.Stamp { return link.Stamp(s.here()) }
+}
+
+// floor is the clock by which certificates of the vendor's server are judged: a
+// box without a clock chip starts somewhere in the past, but never before its
+// program was written.
+func (b Build) floor() time.Time {
+	if now := time.Now(); now.After(b.Time) {
+		return now
+	}
+	return b.Time
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/agent/daemon"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+)
+
+// check makes one round and prints it.
+func check(ctx context.Context, e env, args []string) (int, error) {
+	var src source
+	var format string
+	f := flags("check")
+	f.StringVar(&src.path, "config", "", "")
+	f.StringVar(&src.profiles, "profile", "", "")
+	f.StringVar(&src.lang, "lang", "", "")
+	f.StringVar(&format, "format", "text", "")
+	if err := parse(f, args); err != nil {
+		return exitUsage, err
+	}
+	if format != "text" && format != "json" {
+		return exitUsage, fmt.Errorf("format %q: want text or json", format)
+	}
+	s, err := src.setup()
+	if err != nil {
+		return exitUsage, err
+	}
+	lang, err := src.language(s.Config)
+	if err != nil {
+		return exitUsage, err
+	}
+	r := daemon.Check(ctx, s)
+	if format == "json" {
+		err = writeJSON(e, r)
+	} else {
+		_, err = fmt.Fprint(e.out, advice.Check(r, lang))
+	}
+	return exitOf(r.Verdict), err
+}
+
+func exitOf(v agent.Verdict) int {
+	switch v {
+	case agent.Ready:
+		return exitReady
+	case agent.VerdictLimited:
+		return exitLimited
+	case agent.Blocked, agent.Offline:
+		return exitBlocked
+	default:
+		return exitUnknown
+	}
+}
+
+func writeJSON(e env, r agent.Report) error {
+	enc := json.NewEncoder(e.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}
+
+// request prints the release request, from the newest report that run has kept
+// or, where there is none, from a round of its own.
+func request(ctx context.Context, e env, args []string) (int, error) {
+	var src source
+	var file string
+	f := flags("request")
+	f.StringVar(&src.path, "config", "", "")
+	f.StringVar(&src.profiles, "profile", "", "")
+	f.StringVar(&src.lang, "lang", "", "")
+	f.StringVar(&file, "report", "", "")
+	if err := parse(f, args); err != nil {
+		return exitUsage, err
+	}
+	s, err := src.setup()
+	if err != nil {
+		return exitUsage, err
+	}
+	lang, err := src.language(s.Config)
+	if err != nil {
+		return exitUsage, err
+	}
+	r, err := newestReport(ctx, e, s, file)
+	if err != nil {
+		return exitFailed, err
+	}
+	_, err = fmt.Fprint(e.out, advice.Request(r, s.Profiles, advice.Site{Practice: s.Config.Box.Name}, lang))
+	return 0, err
+}
+
+// newestReport reads the report that run keeps. One that is older than three
+// rounds is not today's truth.
+func newestReport(ctx context.Context, e env, s daemon.Setup, file string) (agent.Report, error) {
+	named := file != ""
+	if !named {
+		file = daemon.ReportFile()
+	}
+	b, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		r, err := fleet.Decode(b)
+		if err != nil {
+			return agent.Report{}, fmt.Errorf("%s: %w", file, err)
+		}
+		if named || time.Since(r.Stamp.At) < 3*s.Config.Schedule.Every {
+			return r, nil
+		}
+	case named || !errors.Is(err, fs.ErrNotExist):
+		return agent.Report{}, err
+	}
+	fmt.Fprintln(e.err, "sprechprobe request: no fresh report of a running box, so this makes a round of its own")
+	return daemon.Check(ctx, s), nil
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/sprechprobe/sprechprobe/agent/daemon"
+)
+
+// run is the daemon. SIGHUP reads the configuration again, SIGUSR1 makes a round
+// at once.
+func run(ctx context.Context, e env, args []string) (int, error) {
+	var src source
+	f := flags("run")
+	f.StringVar(&src.path, "config", "", "")
+	if err := parse(f, args); err != nil {
+		return exitUsage, err
+	}
+	s, err := src.setup()
+	if err != nil {
+		return exitUsage, err
+	}
+	reloads, stopReloads := on(syscall.SIGHUP)
+	defer stopReloads()
+	checks, stopChecks := on(syscall.SIGUSR1)
+	defer stopChecks()
+	err = daemon.Run(ctx, daemon.Options{
+		Setup: s, Reload: src.setup, Log: slog.New(logHandler(e.err)), Out: e.out,
+		Checks: checks, Reloads: reloads,
+	})
+	if err != nil {
+		return exitFailed, err
+	}
+	return 0, nil
+}
+
+// on turns a signal into a channel without values.
+func on(sig os.Signal) (<-chan struct{}, func()) {
+	in, out := make(chan os.Signal, 1), make(chan struct{}, 1)
+	signal.Notify(in, sig)
+	go func() {
+		for range in {
+			select {
+			case out <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return out, func() { signal.Stop(in); close(in) }
+}
