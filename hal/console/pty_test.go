@@ -97,6 +97,37 @@ func TestPanelOnATerminal(t *testing.T) {
 	}
 }
 
+// A panel that is set to another speed, or no panel at all.
+func TestPanelOnATerminalThatTalksNonsense(t *testing.T) {
+	pty := haltest.NewPty(t)
+	tr := &troubles{news: make(chan string, 100)}
+	p := &console.Panel{Port: pty.Path, Trouble: tr.tell}
+	run(t, p)
+	show(t, p, "ready")
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := pty.Master.WriteString(strings.Repeat("\xf0\x00OK ", 20)); err != nil {
+				return
+			}
+		}
+	}()
+	got := next(t, "trouble", tr.news)
+	close(stop)
+	pty.Unplug() // ends a write that waits for a reader
+	<-done
+	if !strings.Contains(got, "something else than answers") {
+		t.Errorf("told %q of a panel that talks nonsense", got)
+	}
+}
+
 // The kernel itself lets the write block.
 func TestPanelOnATerminalThatBlocks(t *testing.T) {
 	port := filepath.Join(t.TempDir(), "panel")

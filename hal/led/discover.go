@@ -16,18 +16,27 @@ const allRole = "all"
 // driven only where they are named.
 var functions = []string{"status", "indicator", "power"}
 
+// LEDs lists the names in the LED class, sorted; none where there is no class.
+func (s System) LEDs() []string {
+	entries, err := os.ReadDir(s.root())
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 // Discover finds a light for the role "all" among the LEDs of the machine: by
 // their names colour:function, the best function first, and within it a
 // multicolor LED, then one of several colours, then one alone. It returns
 // none where nothing suits.
 func (s System) Discover() []Spec {
-	entries, err := os.ReadDir(s.root())
-	if err != nil {
-		return nil // no LED class at all
-	}
 	found := map[string]map[string]string{} // function > colour > LED
-	for _, e := range entries {
-		color, function, ok := splitName(e.Name())
+	for _, name := range s.LEDs() {
+		color, function, ok := splitName(name)
 		if !ok {
 			continue
 		}
@@ -35,7 +44,7 @@ func (s System) Discover() []Spec {
 			found[function] = map[string]string{}
 		}
 		if found[function][color] == "" {
-			found[function][color] = e.Name()
+			found[function][color] = name
 		}
 	}
 	for _, f := range functions {

@@ -3,6 +3,7 @@ package led
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -204,15 +205,8 @@ func (l *classLED) read(name string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	b := make([]byte, maxAttribute)
-	n := 0
-	for n < len(b) {
-		m, err := f.Read(b[n:])
-		if n += m; err != nil || m == 0 {
-			break
-		}
-	}
-	return strings.TrimSpace(string(b[:n])), nil
+	b, err := io.ReadAll(io.LimitReader(f, maxAttribute))
+	return strings.TrimSpace(string(b)), err
 }
 
 // write never makes a file: an LED that is gone must stay gone.

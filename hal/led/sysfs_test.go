@@ -2,6 +2,7 @@ package led_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -292,8 +293,14 @@ func TestDiscover(t *testing.T) {
 			if tt.multi != "" {
 				tree.AddMulti(tt.multi, 255, "red green blue")
 			}
-			if diff := cmp.Diff(tt.want, led.System{Root: tree.Root}.Discover()); diff != "" {
+			s := led.System{Root: tree.Root}
+			if diff := cmp.Diff(tt.want, s.Discover()); diff != "" {
 				t.Errorf("Discover (-want +got):\n%s", diff)
+			}
+			for _, n := range tt.leds {
+				if !slices.Contains(s.LEDs(), n) {
+					t.Errorf("LEDs = %v, want %s among them", s.LEDs(), n)
+				}
 			}
 		})
 	}
