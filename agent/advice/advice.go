@@ -95,7 +95,8 @@ func (b *book) elsewhere(f agent.Finding, e fields, own string, args map[string]
 }
 
 // args are the finding's arguments, made safe, and those that follow from the
-// finding itself: where (the place of a block), target and code.
+// finding itself: code, target, and whether and where something is blocked,
+// which is only claimed of a place where it is proven.
 func (b *book) args(f agent.Finding) map[string]string {
 	args := make(map[string]string, len(f.Args)+3)
 	for k, v := range f.Args {
@@ -107,9 +108,8 @@ func (b *book) args(f agent.Finding) map[string]string {
 		}
 	}
 	args["code"] = clean(string(f.Code))
-	if where, ok := b.words["where "+f.Cause.String()]; ok {
-		args["where"] = where
-	}
+	args["is-blocked"] = b.word("is-blocked", f.Cause.String())
+	args["are-blocked"] = b.word("are-blocked", f.Cause.String())
 	if t := clean(f.Target); t != "" {
 		args["target"] = t
 	}

@@ -23,13 +23,17 @@ func Check(r agent.Report, l Lang) string {
 	p.para("", Sentence(r, l))
 	p.blank()
 	p.capabilities(b, r)
-	proven := false
+	var shown []int
 	for i, f := range Order(r.Findings) {
-		proofs := proofs(r, f.Evidence, l)
-		proven = proven || len(proofs) > 0
-		p.finding(b, i+1, f, proofs, l)
+		shown = append(shown, f.Evidence...)
+		p.finding(b, i+1, f, r, l)
 	}
-	if len(r.Findings) == 0 {
+	switch {
+	case len(r.Findings) > 0:
+	case r.Verdict == agent.Ready:
+		p.para("", b.phrase("nothing-to-change"))
+		p.blank()
+	default:
 		p.para("", b.phrase("no-findings"))
 		p.blank()
 	}
@@ -37,28 +41,21 @@ func Check(r agent.Report, l Lang) string {
 		p.para("", b.phrase("request-hint"))
 		p.blank()
 	}
-	p.para("", b.phrase("measured", "when", When(r.Stamp, l), "box", clean(boxName(r.Box)), "version", clean(r.Box.Version)))
-	if proven {
-		p.para("", b.phrase("grades"))
+	p.para("", b.phrase("measured", "when", When(r.Stamp, l), "box", b.box(r.Box), "version", clean(r.Box.Version)))
+	if legend := b.legend(r, shown); legend != "" {
+		p.para("", legend)
 	}
 	p.para("", Limits(l))
 	return p.String()
 }
 
-func boxName(box agent.Box) string {
-	if box.Name == "" || box.Name == box.ID {
-		return box.ID
-	}
-	return box.Name + ", " + box.ID
-}
-
-func (p *page) finding(b *book, n int, f agent.Finding, proofs []string, l Lang) {
+func (p *page) finding(b *book, n int, f agent.Finding, r agent.Report, l Lang) {
 	t := For(f, l)
 	head := strconv.Itoa(n) + ". "
 	p.para(head, t.Title)
 	since := ""
 	if !f.SinceAt.IsZero() {
-		since = b.at(f.SinceAt)
+		since = b.at(f.SinceAt.In(r.Stamp.At.Location()))
 	}
 	rows := [][2]string{
 		{b.phrase("row-harm"), t.Harm},
@@ -69,7 +66,7 @@ func (p *page) finding(b *book, n int, f agent.Finding, proofs []string, l Lang)
 		{b.phrase("row-it"), t.IT},
 	}
 	label := b.phrase("row-proof")
-	for _, s := range proofs {
+	for _, s := range proofs(r, f.Evidence, l) {
 		rows, label = append(rows, [2]string{label, s}), ""
 	}
 	p.rows("   ", rows)

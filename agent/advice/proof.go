@@ -1,6 +1,7 @@
 package advice
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ func Proof(e agent.Evidence, l Lang) string {
 		"outcome", OutcomeWord(e.Outcome, l),
 		"reason", ReasonWord(e.Reason, l),
 		"sender", clean(e.Values.Text(agent.ICMPFrom)),
+		"resolver", clean(e.Values.Text(agent.Resolver)),
 		"issuer", b.issuer(e),
 		"addrs", answered(e),
 		"sample", b.sample(e.Values),
@@ -89,6 +91,29 @@ func (b *book) took(v agent.Values) string {
 		return b.phrase("below-1-ms")
 	}
 	return strconv.FormatFloat(ms, 'f', 0, 64) + " ms"
+}
+
+// legend explains the grades of the evidence that was shown.
+func (b *book) legend(r agent.Report, indexes []int) string {
+	var out []string
+	for g := agent.GradeA; g <= agent.GradeE; g++ {
+		if slices.ContainsFunc(indexes, func(i int) bool { return i >= 0 && i < len(r.Evidence) && r.Evidence[i].Grade == g }) {
+			out = append(out, "("+g.String()+") "+b.word("grade", g.String()))
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return b.phrase("grades", "list", strings.Join(out, ", "))
+}
+
+// box names the box: by what people call it, and by what the fleet does.
+func (b *book) box(box agent.Box) string {
+	id, name := clean(box.ID), clean(box.Name)
+	if name == "" || name == id {
+		return id
+	}
+	return b.phrase("box-named", "name", name, "id", id)
 }
 
 // When says when something was measured, in the time zone that the stamp

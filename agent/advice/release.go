@@ -57,8 +57,9 @@ func openings(f agent.Finding, r agent.Report, profiles []agent.Profile) []openi
 	if !ok {
 		return nil
 	}
-	if t, ok := f.Args["transport"]; ok {
-		want.transport = agent.Transport(strings.ToLower(t))
+	switch t := agent.Transport(strings.ToLower(f.Args["transport"])); t {
+	case agent.UDP, agent.TCP:
+		want.transport = t
 	}
 	var out []opening
 	for _, p := range profiles {
@@ -74,7 +75,20 @@ func openings(f agent.Finding, r agent.Report, profiles []agent.Profile) []openi
 	if len(out) == 0 {
 		return fromArgs(want, f, r)
 	}
+	if f.Code == agent.DNSDriftBlock {
+		return proven(out)
+	}
 	return out
+}
+
+// proven keeps the openings that have a proof, or all where none has one: a
+// finding about addresses names no port, so only its evidence does.
+func proven(all []opening) []opening {
+	some := slices.DeleteFunc(slices.Clone(all), func(o opening) bool { return len(o.evidence) == 0 })
+	if len(some) == 0 {
+		return all
+	}
+	return some
 }
 
 func (s selector) fits(t agent.Target) bool {
@@ -88,6 +102,10 @@ func named(args map[string]string, t agent.Target) bool {
 		if !covers(t, uint16(port)) && !slices.Contains(t.AltPorts, uint16(port)) {
 			return false
 		}
+	}
+	if ports := list(args, "ports"); len(ports) > 0 && !slices.Contains(ports, portsOf(t)) &&
+		!slices.ContainsFunc(t.AltPorts, func(p uint16) bool { return slices.Contains(ports, strconv.Itoa(int(p))) }) {
+		return false
 	}
 	hosts := list(args, "host", "hosts")
 	if len(hosts) == 0 || slices.Contains(hosts, t.Host) {

@@ -30,13 +30,15 @@ func Request(r agent.Report, profiles []agent.Profile, s Site, l Lang) string {
 	p := &page{width: requestWidth}
 	d := demandOf(r, profiles)
 	site := []string{"practice", clean(s.Practice), "number", clean(s.Number), "contact", clean(s.Contact)}
+	by := "measured-by" // each line of a letter has its own time
 	if len(d.openings) == 0 && len(d.settings) == 0 {
 		p.noRequest(b, r, d, site, l)
+		by = "measured"
 	} else {
 		p.letter(b, r, d, site, l)
 	}
-	p.sources(b, profiles)
-	p.para("", b.phrase("measured", "when", When(r.Stamp, l), "box", clean(boxName(r.Box)), "version", clean(r.Box.Version)))
+	p.sources(b, d, profiles)
+	p.para("", b.phrase(by, "when", When(r.Stamp, l), "box", b.box(r.Box), "version", clean(r.Box.Version)))
 	return p.String()
 }
 
@@ -71,6 +73,18 @@ func demandOf(r agent.Report, profiles []agent.Profile) demand {
 	return d
 }
 
+// shown are the indexes of the evidence that the request quotes.
+func (d demand) shown() []int {
+	var out []int
+	for _, o := range d.openings {
+		out = append(out, o.evidence...)
+	}
+	for _, f := range d.settings {
+		out = append(out, f.Evidence...)
+	}
+	return out
+}
+
 // asks reports whether a finding asks something of the practice's IT: it is the
 // practice's, and neither a loose cable nor a NAT that a relay makes up for.
 func asks(f agent.Finding) bool {
@@ -79,30 +93,36 @@ func asks(f agent.Finding) bool {
 }
 
 func (p *page) letter(b *book, r agent.Report, d demand, site []string, l Lang) {
-	subject, intro := "subject-settings", "intro-settings"
+	subject, intro, source := "subject-settings", "intro-settings", "affected"
 	if len(d.openings) > 0 {
-		subject, intro = "subject", "intro"
+		subject, intro, source = "subject", "intro", "source"
 	}
 	p.para("", b.phrase(subject, site...))
 	p.blank()
 	p.para("", b.phrase("greeting"))
 	p.blank()
 	p.para("", b.phrase(intro))
-	p.para("", b.phrase("source", "addr", ownAddr(r)))
+	p.para("", b.phrase(source, "addr", ownAddr(r)))
 	p.blank()
 	for i, o := range d.openings {
 		p.opening(b, i+1, o, r, l)
 	}
 	p.settings(b, d, r, l)
-	p.harms(b, append(slices.Clip(d.behind), d.settings...), l)
+	asked := append(slices.Clip(d.behind), d.settings...)
+	p.harms(b, asked, l)
 	if len(d.others) > 0 {
 		p.para("", b.phrase("others"))
 		p.list(b, d.others, l)
 		p.blank()
 	}
 	p.para("", b.phrase("after-change"))
-	p.para("", b.phrase("ask-back", site...))
+	if s := b.phrase("ask-back", site...); s != "" {
+		p.para("", s)
+	}
 	p.blank()
+	if s := b.legend(r, d.shown()); s != "" {
+		p.para("", s)
+	}
 }
 
 // ownAddr is the box's own address on the practice's network, if it was seen.
@@ -137,8 +157,9 @@ func kind(s agent.Service) string { return string(cmp.Or(s, "other")) }
 
 // dest writes a host with its addresses and says where those come from.
 func (b *book) dest(d dest) string {
+	published, seen := without(d.published, []string{d.name}), without(d.seen, []string{d.name})
 	return b.phrase("dest", "name", d.name,
-		"published", strings.Join(d.published, ", "), "seen", strings.Join(d.seen, ", "))
+		"published", strings.Join(published, ", "), "seen", strings.Join(seen, ", "))
 }
 
 // proofRows are the evidence and its time, or a plain statement where the
@@ -220,9 +241,15 @@ func (p *page) noRequest(b *book, r agent.Report, d demand, site []string, l Lan
 	p.blank()
 }
 
-// sources says on whose word the targets rest.
-func (p *page) sources(b *book, profiles []agent.Profile) {
+// sources says on whose word the targets rest: those of the profiles that the
+// request is about or, without a request, of all that were looked at.
+func (p *page) sources(b *book, d demand, profiles []agent.Profile) {
+	asked := append(slices.Clip(d.behind), d.settings...)
 	for _, t := range profiles {
+		concerns := func(f agent.Finding) bool { return f.Profile == "" || f.Profile == t.Name }
+		if len(asked) > 0 && !slices.ContainsFunc(asked, concerns) {
+			continue
+		}
 		title := clean(t.Title)
 		if title == "" {
 			title = clean(t.Name)
