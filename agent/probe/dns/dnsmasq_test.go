@@ -1,0 +1,142 @@
+package dns_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/dns"
+)
+
+// findProgram looks also where only root's PATH leads.
+func findProgram(name string) (string, bool) {
+	for _, candidate := range []string{name, "/usr/sbin/" + name, "/sbin/" + name} {
+		if path, err := exec.LookPath(candidate); err == nil {
+			return path, true
+		}
+	}
+	return "", false
+}
+
+// dnsmasq starts the forwarder that OpenWrt and many routers use; it ends with
+// the test.
+func dnsmasq(t *testing.T, options ...string) netip.AddrPort {
+	t.Helper()
+	path, ok := findProgram("dnsmasq")
+	if !ok {
+		const why = "there is no dnsmasq program (Debian package dnsmasq-base)"
+		if os.Getenv("LAB") == "must" {
+			t.Fatal("LAB=must, but " + why)
+		}
+		t.Skip("LEFT OUT: " + why)
+	}
+	addr := freePort(t)
+	args := append([]string{
+		"--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--user=", "--no-resolv", "--no-hosts", "--bind-interfaces",
+		"--listen-address=" + addr.Addr().String(), fmt.Sprintf("--port=%d", addr.Port()),
+	}, options...)
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }()
+	t.Cleanup(func() { cancel(); <-ended })
+
+	awaitListening(t, addr, ended, &out)
+	return addr
+}
+
+// awaitListening waits until the server takes TCP connections.
+func awaitListening(t *testing.T, addr netip.AddrPort, ended <-chan struct{}, out *bytes.Buffer) {
+	t.Helper()
+	patience := time.After(20 * time.Second)
+	for {
+		if conn, err := net.Dial("tcp", addr.String()); err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-ended:
+			t.Fatalf("dnsmasq ended: %s", out)
+		case <-patience:
+			t.Fatal("dnsmasq does not listen")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// freePort is an address where nobody listens just now.
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.54:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+func TestDnsmasq(t *testing.T) {
+	t.Parallel()
+	var long []string
+	for i := range 120 {
+		long = append(long, fmt.Sprintf("--host-record=long.example.org,5.1.1.%d", i+1))
+	}
+	upstream := serve(t, true, zone(good...))
+	deaf := serve(t, false, nil)
+	addr := dnsmasq(t, append(long,
+		"--host-record=both.example.org,5.75.182.248,2a01:4f8::1",
+		"--host-record=real.example.org,5.75.182.248", "--cname=alias.example.org,real.example.org",
+		"--address=/filtered.example.org/",
+		"--address=/sink.example.org/0.0.0.0", "--address=/sink.example.org/::",
+		"--address=/portal.example.org/192.168.1.1",
+		"--txt-record=text.example.org,hello", "--local=/text.example.org/",
+		fmt.Sprintf("--server=/%s/%s#%d", host, upstream.addr.Addr(), upstream.addr.Port()),
+		fmt.Sprintf("--server=/deaf.example.org/%s#%d", deaf.addr.Addr(), deaf.addr.Port()),
+	)...)
+	tests := []struct {
+		host    string
+		variant agent.Variant
+		want    string
+		addrs   string
+	}{
+		{host: "both.example.org", want: "answered", addrs: "5.75.182.248 2a01:4f8::1"},
+		{host: "alias.example.org", want: "answered", addrs: "5.75.182.248"},
+		{host: "long.example.org", want: "answered", addrs: "5.1.1.1 5.1.1.2 5.1.1.3 5.1.1.4 5.1.1.5 5.1.1.6 5.1.1.7 5.1.1.8"}, // by TCP
+		{host: host, want: "answered", addrs: goodAddrs},                                                                       // forwarded
+		{host: host, variant: agent.Uncached, want: "answered"},
+		{host: "filtered.example.org", want: "refused nxdomain"},
+		{host: "sink.example.org", want: "tampered bogon", addrs: "0.0.0.0 ::"},
+		{host: "portal.example.org", want: "tampered bogon", addrs: "192.168.1.1"},
+		{host: "text.example.org", want: "refused no-data"},
+		{host: "nobody.example.org", want: "refused dns-refused"}, // no upstream for it
+		{host: "deaf.example.org", want: "silent timeout"},
+	}
+	seen := atOnce(len(tests), func(i int) agent.Evidence {
+		return dns.Probe([]netip.AddrPort{addr})(t.Context(), agent.Target{Host: tests[i].host, Variant: tests[i].variant})
+	})
+	for i, tt := range tests {
+		t.Run(strings.TrimSpace(tt.host+" "+string(tt.variant)), func(t *testing.T) {
+			if got := summary(seen[i]); got != tt.want {
+				t.Errorf("outcome = %q, want %q (values %v)", got, tt.want, seen[i].Values)
+			}
+			if got := seen[i].Values.Text(agent.Addrs); got != tt.addrs {
+				t.Errorf("addrs = %q, want %q", got, tt.addrs)
+			}
+		})
+	}
+}
