@@ -38,7 +38,7 @@
 package profile
 
 import (
-	"embed"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,22 +51,20 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 )
 
-//go:embed *.toml
-var files embed.FS
+//go:embed webprax.toml
+var webprax string
+
+//go:embed zpp-hd.toml
+var zppHD string
 
 // Builtin returns the profiles that are part of the program, by name.
 func Builtin() []agent.Profile {
-	names, err := fs.Glob(files, "*.toml")
-	if err != nil {
-		panic("profile: " + err.Error())
-	}
 	var all []agent.Profile
-	for _, name := range names {
-		data, err := files.ReadFile(name)
-		if err != nil {
-			panic("profile: " + err.Error())
-		}
-		p, err := Parse(name, data)
+	for _, f := range []struct{ name, text string }{
+		{"webprax.toml", webprax},
+		{"zpp-hd.toml", zppHD},
+	} {
+		p, err := Parse(f.name, []byte(f.text))
 		if err != nil {
 			panic("profile: built in: " + err.Error())
 		}

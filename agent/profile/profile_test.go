@@ -80,8 +80,12 @@ func TestBuiltinTargets(t *testing.T) {
 			}
 		})
 	}
-	if got := len(profile.Builtin()); got != len(tests) {
-		t.Errorf("got %d built-in profiles, want %d", got, len(tests))
+	files, err := filepath.Glob("*.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(profile.Builtin()); got != len(tests) || got != len(files) {
+		t.Errorf("%d profiles are built in, of %d files, and %d checked here", got, len(files), len(tests))
 	}
 }
 
