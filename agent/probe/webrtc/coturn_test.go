@@ -3,6 +3,7 @@ package webrtc_test
 import (
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -36,25 +37,28 @@ func TestCoturnListeners(t *testing.T) {
 		{auth + " --no-udp", [8]brief{noPort, noPort, proof, proof, proof, proof, proof, proof}},
 		{"--no-auth", [8]brief{open, open, open, open, open, open, open, open}},
 	}
+	var cases sync.WaitGroup
 	for _, tt := range tests {
-		t.Run(tt.flags, func(t *testing.T) {
-			t.Parallel()
-			c := startCoturn(t, append(strings.Fields(tt.flags), common...)...)
-			for i, want := range tt.want {
-				port := [2]uint16{3478, 5349}[i/4]
-				target := at(netip.AddrPortFrom(c.addr, port), [2]agent.Transport{agent.UDP, agent.TCP}[i/2%2],
-					[4]agent.Variant{agent.Plain, agent.DTLS, agent.Plain, agent.TLS}[i%4])
-				e := webrtc.TURN(a.checker)(t.Context(), target)
-				check(t, e, want)
-				if up := target.Transport == agent.TCP && want != reset; up && e.Values[agent.ConnectTime] == nil {
-					t.Errorf("%s %s: no connect_ms in %v", target, target.Variant, e.Values)
+		cases.Go(func() {
+			t.Run(tt.flags, func(t *testing.T) {
+				c := startCoturn(t, append(strings.Fields(tt.flags), common...)...)
+				for i, want := range tt.want {
+					port := [2]uint16{3478, 5349}[i/4]
+					target := at(netip.AddrPortFrom(c.addr, port), [2]agent.Transport{agent.UDP, agent.TCP}[i/2%2],
+						[4]agent.Variant{agent.Plain, agent.DTLS, agent.Plain, agent.TLS}[i%4])
+					e := webrtc.TURN(a.checker)(t.Context(), target)
+					check(t, e, want)
+					if up := target.Transport == agent.TCP && want != reset; up && e.Values[agent.ConnectTime] == nil {
+						t.Errorf("%s %s: no connect_ms in %v", target, target.Variant, e.Values)
+					}
 				}
-			}
-			if tt.want[0] == open {
-				c.says(t, "lifetime=0", 8) // each allocation was given back
-			}
+				if tt.want[0] == open {
+					c.says(t, "lifetime=0", 8) // each allocation was given back
+				}
+			})
 		})
 	}
+	cases.Wait()
 }
 
 // A server that does STUN only ignores an Allocate. On TCP its watchdog may

@@ -44,7 +44,7 @@ func openDTLS(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 		if ctx.Err() != nil {
 			return nil, found(e, agent.NotLooked, agent.Cancelled)
 		}
-		return nil, line.explain(e)
+		return nil, line.explain(e, hello.Err() != nil)
 	}
 	e = e.With(agent.TLSTime, time.Since(began)).With(agent.TLSVersion, "DTLS 1.2") // the one pion speaks
 	w := &way{conn: conn, under: line, until: until}
@@ -140,7 +140,7 @@ func isFatalAlert(b []byte) bool {
 }
 
 // explain says why a handshake over the line failed.
-func (t *tap) explain(e agent.Evidence) agent.Evidence {
+func (t *tap) explain(e agent.Evidence, late bool) agent.Evidence {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -148,8 +148,10 @@ func (t *tap) explain(e agent.Evidence) agent.Evidence {
 		return ended(e, reach.Classify(t.err, e.Target.Addr))
 	case t.fatal:
 		return found(e, agent.Refused, agent.TLSAlert)
-	case t.records:
+	case t.records && late:
 		return found(e, agent.Silent, agent.Timeout).With(agent.Detail, "DTLS handshake began but did not end")
+	case t.records:
+		return found(e, agent.Tampered, agent.Garbage).With(agent.Detail, "DTLS records that no handshake can use")
 	case t.aliens:
 		return found(e, agent.Tampered, agent.NotTLS)
 	default:

@@ -51,6 +51,9 @@ func Stream(q request, r io.Reader) (Answer, agent.Reason, error) {
 	return seen(a), why, err
 }
 
+// MayFollow is whether a server may send us to another.
+var MayFollow = mayFollow
+
 // Feed gives b to turn/v4's client as if it had come over conn.
 func Feed(conn net.Conn, b []byte) (agent.Reason, error) {
 	l := &line{Conn: conn}

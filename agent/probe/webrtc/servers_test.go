@@ -107,12 +107,12 @@ func (a authority) files(t *testing.T) (cert, key string) {
 	return write("cert.pem", "CERTIFICATE", a.cert.Certificate[0]), write("key.pem", "PRIVATE KEY", der)
 }
 
-// pion starts pion's TURN server on all four ways; it returns where each is.
+// ways are where a TURN server listens.
 type ways struct {
 	udp, dtls, tcp, tls netip.AddrPort
-	server              *turn.Server
 }
 
+// startPion starts pion's TURN server on an address of its own.
 func startPion(t *testing.T, a authority) ways {
 	t.Helper()
 	addr := freshAddr()
@@ -147,7 +147,16 @@ func startPion(t *testing.T, a authority) ways {
 	must(err)
 	t.Cleanup(func() { _ = server.Close() })
 	plain, secured := netip.AddrPortFrom(addr, 3478), netip.AddrPortFrom(addr, 5349)
-	return ways{udp: plain, dtls: secured, tcp: plain, tls: secured, server: server}
+	return ways{udp: plain, dtls: secured, tcp: plain, tls: secured}
+}
+
+// missing skips a test loudly, or fails it where LAB=must.
+func missing(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("LAB") == "must" {
+		t.Fatal(why + ", and LAB=must")
+	}
+	t.Skip("SKIPPED: " + why)
 }
 
 // coturn is a running turnserver.
@@ -198,10 +207,7 @@ func startCoturn(t *testing.T, flags ...string) *coturn {
 		program, err = exec.LookPath("/usr/sbin/turnserver")
 	}
 	if err != nil {
-		if os.Getenv("LAB") == "must" {
-			t.Fatal("turnserver is not installed (package coturn), and LAB=must")
-		}
-		t.Skip("SKIPPED: turnserver is not installed (package coturn): nothing was tried against coturn")
+		missing(t, "turnserver is not installed (package coturn): nothing was tried against coturn")
 	}
 	addr, dir := freshAddr(), t.TempDir()
 	args := append([]string{
