@@ -48,7 +48,8 @@ func cut(s string, n int) string {
 }
 
 func plainQuote(r rune) rune {
-	if strings.ContainsRune("\"„“”«»‹›", r) {
+	switch r {
+	case '"', '„', '“', '”', '«', '»', '‹', '›':
 		return '\''
 	}
 	return r
