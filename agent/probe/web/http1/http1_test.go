@@ -99,11 +99,15 @@ func TestBindEndsReadsWithItsContext(t *testing.T) {
 // FuzzAnswer: no answer makes more of the connection than its limits, and an
 // accepted upgrade cannot be guessed.
 func FuzzAnswer(f *testing.F) {
+	for _, name := range []string{"wss-upgrade", "wss-get", "wss-in-the-clear", "wss-foreign-origin", "info-get"} {
+		captured, err := os.ReadFile("../../nats/testdata/" + name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(captured)
+	}
 	for _, seed := range []string{
 		"HTTP/1.1 200 OK\r\nDate: Tue, 10 Feb 2026 00:00:00 GMT\r\nContent-Length: 2\r\n\r\nok",
-		"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nSec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 12\r\n\r\nBad Request\n",
-		"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
-		"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x7e\x01\x00INFO {}",
 		"HTTP/1.1 302 Found\r\nLocation: http://192.168.179.1/login\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
 		"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
 		"INFO {\"server_id\":\"X\"}\r\n",
