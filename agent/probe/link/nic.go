@@ -42,7 +42,7 @@ func (s System) choose(names []string, routes []route) route {
 	if r, ok := best(routes, s.Interface); ok {
 		return r
 	}
-	if outward(s.Interface) {
+	if s.Interface != "" {
 		return route{device: s.Interface}
 	}
 	var won string
@@ -99,7 +99,7 @@ func (s System) bridgesHardware(name string) bool {
 // has a link.
 func (s System) describe(name string, v agent.Values) (up, known bool) {
 	v[agent.Interface] = name
-	if !s.has(name, "flags") {
+	if !outward(name) || !s.has(name, "flags") {
 		v[agent.Carrier] = false
 		v[agent.Detail] = "no such interface"
 		return false, true
