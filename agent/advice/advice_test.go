@@ -180,7 +180,7 @@ func TestSentenceLead(t *testing.T) {
 		{agent.Blocked, states(ok, part, no), "Einzelgespräche sind von hier aus nur eingeschränkt möglich, Gruppentermine gar nicht."},
 		{agent.Blocked, states(what, what, no), "Gruppentermine sind von hier aus nicht möglich."},
 		{agent.Blocked, states(ok, no, ok), "Videosprechstunden sind von hier aus nicht verlässlich möglich."},
-		{agent.Blocked, states(what, no, ok), "Videosprechstunden sind von hier aus nicht verlässlich möglich."},
+		{agent.Blocked, states(what, no, ok), "Einzelgespräche sind von hier aus nicht möglich."},
 		{agent.Blocked, agent.Capabilities{agent.Direct: no, agent.HD: no}, "Videosprechstunden sind von hier aus nicht möglich."},
 		{agent.VerdictLimited, states(ok, ok, part), "Einzelgespräche sind von hier aus möglich, Gruppentermine nur eingeschränkt."},
 		{agent.VerdictLimited, states(no, part, ok), "Gruppentermine sind von hier aus möglich, Einzelgespräche nur eingeschränkt."},
@@ -188,12 +188,37 @@ func TestSentenceLead(t *testing.T) {
 		{agent.VerdictLimited, agent.Capabilities{agent.Direct: ok, agent.HD: no}, "Videosprechstunden sind von hier aus möglich, aber nicht verlässlich mit HD-Bild."},
 		{agent.VerdictLimited, nil, "Videosprechstunden sind von hier aus nur eingeschränkt möglich."},
 		{agent.Offline, states(no, no, no), "Von hier aus ist das Internet nicht erreichbar."},
+		{agent.Blocked, states(no, what, no), "Videosprechstunden sind von hier aus nicht möglich."},
+		{agent.Blocked, states(what, no, no), "Videosprechstunden sind von hier aus nicht möglich."},
 		{agent.VerdictUnknown, nil, "Es gibt noch kein Urteil: Die erste Prüfung läuft."},
 	}
 	for _, tt := range tests {
 		r := agent.Report{Verdict: tt.verdict, Capabilities: tt.caps}
 		if got := advice.Sentence(r, advice.German); got != tt.want {
 			t.Errorf("%s %v: got %q, want %q", tt.verdict, tt.caps, got, tt.want)
+		}
+	}
+}
+
+// TestSentenceWithoutVerdict demands that what is known is said, but not as the
+// reason for knowing no more.
+func TestSentenceWithoutVerdict(t *testing.T) {
+	turn := finding(agent.TURNTCPBlock, agent.Major, agent.CausePractice, map[string]string{"host": coturn, "port": "5349"})
+	local := finding(agent.RouteLocal, agent.Critical, agent.CauseBox, map[string]string{"host": coturn})
+	tests := []struct {
+		caps agent.Capabilities
+		f    agent.Finding
+		want string
+	}{
+		{states(agent.OK, agent.OK, agent.Unknown), turn, "Einzelgespräche sind von hier aus möglich; ob es auch Gruppentermine sind, ist zurzeit unbekannt. " +
+			"Bekannt ist: Der Ersatzweg zum Vermittlungsserver wird im Praxisnetz gesperrt. Bitte geben Sie die Freigabeanforderung an Ihre IT."},
+		{states(agent.Unknown, agent.Unknown, agent.Unknown), local, "Ob Videosprechstunden von hier aus möglich sind, ist zurzeit unbekannt: " +
+			"Die Netzeinstellung der Box selbst ist fehlerhaft. In Ihrer Praxis ist nichts zu ändern; bitte wenden Sie sich an den Videodienst, der die Box betreut."},
+	}
+	for _, tt := range tests {
+		r := report(agent.VerdictUnknown, tt.caps, []agent.Finding{tt.f}, link())
+		if got := advice.Sentence(r, advice.German); got != tt.want {
+			t.Errorf("got  %q\nwant %q", got, tt.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package advice
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,13 +99,8 @@ func (s selector) fits(t agent.Target) bool {
 // named reports whether a finding's arguments speak of t. A finding without a
 // host speaks of all targets.
 func named(args map[string]string, t agent.Target) bool {
-	if port, err := strconv.ParseUint(args["port"], 10, 16); err == nil {
-		if !covers(t, uint16(port)) && !slices.Contains(t.AltPorts, uint16(port)) {
-			return false
-		}
-	}
-	if ports := list(args, "ports"); len(ports) > 0 && !slices.Contains(ports, portsOf(t)) &&
-		!slices.ContainsFunc(t.AltPorts, func(p uint16) bool { return slices.Contains(ports, strconv.Itoa(int(p))) }) {
+	leads := func(d door) bool { return d.leads(t) }
+	if ds := doors(args); len(ds) > 0 && !slices.ContainsFunc(ds, leads) {
 		return false
 	}
 	hosts := list(args, "host", "hosts")
@@ -112,6 +108,33 @@ func named(args map[string]string, t agent.Target) bool {
 		return true
 	}
 	return slices.ContainsFunc(pins(t), func(a string) bool { return slices.Contains(hosts, a) })
+}
+
+// door is a port, or a range, of one transport or of any.
+type door struct{ transport, ports string }
+
+// doors reads the ports of a finding's arguments: "443", "10000-20000", "3478,
+// 5349" or "UDP 5349, TCP 5349".
+func doors(args map[string]string) []door {
+	var out []door
+	for _, s := range list(args, "port", "ports") {
+		transport, ports, found := strings.Cut(s, " ")
+		switch {
+		case !found:
+			out = append(out, door{"", s})
+		case transport == "UDP" || transport == "TCP":
+			out = append(out, door{transport, ports})
+		}
+	}
+	return out
+}
+
+func (d door) leads(t agent.Target) bool {
+	if d.transport != "" && d.transport != strings.ToUpper(string(t.Transport)) {
+		return false
+	}
+	port, err := strconv.ParseUint(d.ports, 10, 16)
+	return d.ports == portsOf(t) || err == nil && (covers(t, uint16(port)) || slices.Contains(t.AltPorts, uint16(port)))
 }
 
 func covers(t agent.Target, port uint16) bool {
@@ -167,28 +190,47 @@ func proves(e agent.Evidence, t agent.Target) bool {
 	return e.Target.Host == t.Host || e.Target.Host == "" && t.Pinned(e.Target.Addr)
 }
 
-// fromArgs makes the line of a finding whose profile is not at hand.
+// fromArgs makes the lines of a finding whose profile is not at hand: one for
+// each transport.
 func fromArgs(want selector, f agent.Finding, r agent.Report) []opening {
-	hosts, ports := list(f.Args, "host", "hosts"), list(f.Args, "port", "ports")
-	if len(hosts) == 0 || len(ports) == 0 {
+	hosts := list(f.Args, "host", "hosts")
+	if len(hosts) == 0 {
 		return nil
 	}
-	o := opening{service: want.service, transport: strings.ToUpper(string(want.transport)), ports: strings.Join(ports, ", ")}
-	if o.transport == "" {
-		o.transport = "UDP, TCP"
+	var out []opening
+	for _, d := range doors(f.Args) {
+		transport := cmp.Or(d.transport, strings.ToUpper(string(want.transport)), "UDP, TCP")
+		i := slices.IndexFunc(out, func(o opening) bool { return o.transport == transport })
+		if i >= 0 {
+			out[i].ports += ", " + d.ports
+			continue
+		}
+		out = append(out, opening{service: want.service, transport: transport, ports: d.ports,
+			dests: destsOf(hosts, list(f.Args, "addrs")), evidence: failures(f, r, transport)})
 	}
+	return out
+}
+
+// destsOf are hosts whose addresses are known, but not which is whose.
+func destsOf(hosts, addrs []string) []dest {
+	var out []dest
 	for _, h := range hosts {
-		o.dests = append(o.dests, dest{name: h})
+		out = append(out, dest{name: h})
 	}
-	if addrs := list(f.Args, "addrs"); len(addrs) > 0 {
-		o.dests[len(o.dests)-1].seen = addrs
-	}
+	out[len(out)-1].seen = addrs
+	return out
+}
+
+// failures are the finding's pieces of evidence that speak against a transport.
+func failures(f agent.Finding, r agent.Report, transport string) []int {
+	var out []int
 	for _, i := range f.Evidence {
-		if i >= 0 && i < len(r.Evidence) && r.Evidence[i].Outcome > agent.Answered {
-			o.evidence = append(o.evidence, i)
+		if i >= 0 && i < len(r.Evidence) && r.Evidence[i].Outcome > agent.Answered &&
+			strings.Contains(transport, strings.ToUpper(string(r.Evidence[i].Target.Transport))) {
+			out = append(out, i)
 		}
 	}
-	return []opening{o}
+	return out
 }
 
 // merge adds an opening to those that there are: equal kinds become one line,

@@ -43,7 +43,7 @@ func TestRequestLines(t *testing.T) {
 	}{
 		{
 			name: "all of TURN",
-			f:    finding(agent.TURNAllBlock, agent.Critical, agent.CausePractice, map[string]string{"hosts": coturn, "ports": "5349"}, 0, 1),
+			f:    finding(agent.TURNAllBlock, agent.Critical, agent.CausePractice, map[string]string{"hosts": coturn, "ports": "UDP 5349, TCP 5349"}, 0, 1),
 			es: []agent.Evidence{silent(agent.ProbeTURN, target(coturn, "116.203.1.9", 5349, agent.UDP)),
 				silent(agent.ProbeTURN, target(coturn, "116.203.1.9", 5349, agent.TCP))},
 			want: []string{"coturn.webprax.de, bei der Messung 116.203.1.9", "Protokoll  UDP", "Protokoll  TCP", "Zielport   5349"},
@@ -80,6 +80,19 @@ func TestRequestLines(t *testing.T) {
 			want: []string{"Ziel       new.example", "Protokoll  TCP", "Zielport   443", "Webseite des Videodienstes"}, n: 1,
 		},
 		{
+			name: "a relay that no profile knows",
+			f: finding(agent.TURNAllBlock, agent.Critical, agent.CausePractice,
+				map[string]string{"hosts": "new.example", "ports": "UDP 5349, TCP 5349, UDP 3478"}, 0, 1),
+			es: []agent.Evidence{silent(agent.ProbeTURN, target("new.example", "", 5349, agent.UDP)),
+				silent(agent.ProbeTURN, target("new.example", "", 5349, agent.TCP))},
+			want: []string{"Protokoll  UDP\n   Zielport   5349, 3478", "Protokoll  TCP\n   Zielport   5349", "new.example:5349/udp", "new.example:5349/tcp"}, n: 2,
+		},
+		{
+			name: "only what is missing of the relay",
+			f:    finding(agent.TURNAllBlock, agent.Critical, agent.CausePractice, map[string]string{"hosts": coturn, "ports": "TCP 5349"}),
+			want: []string{"Protokoll  TCP"}, not: []string{"Protokoll  UDP"}, n: 1,
+		},
+		{
 			name: "an address literal as host",
 			f:    finding(agent.STUNUDPBlock, agent.Major, agent.CausePractice, map[string]string{"host": "192.0.2.5", "port": "3478"}),
 			want: []string{"Ziel       192.0.2.5\n"}, n: 1,
@@ -114,7 +127,7 @@ func TestRequestLines(t *testing.T) {
 func TestRequestMerges(t *testing.T) {
 	twin := webprax()
 	twin.Name = "webprax-2"
-	args := map[string]string{"hosts": coturn, "ports": "5349"}
+	args := map[string]string{"hosts": coturn, "ports": "UDP 5349, TCP 5349"}
 	r := report(agent.Blocked, states(agent.No, agent.No, agent.No), []agent.Finding{
 		finding(agent.TURNAllBlock, agent.Critical, agent.CausePractice, args),
 		finding(agent.TURNUDPBlock, agent.Major, agent.CausePractice, map[string]string{"host": coturn, "port": "5349"}),
@@ -139,7 +152,7 @@ func TestRequestOfOneProfile(t *testing.T) {
 }
 
 func TestRequestSaysWhyNone(t *testing.T) {
-	vendor := finding(agent.TURNServer, agent.Critical, agent.CauseVendor, map[string]string{"hosts": coturn, "ports": "5349"})
+	vendor := finding(agent.TURNServer, agent.Critical, agent.CauseVendor, map[string]string{"hosts": coturn, "ports": "UDP 5349, TCP 5349"})
 	unclear := finding(agent.STUNUDPBlock, agent.Major, agent.CauseUnknown, map[string]string{"host": coturn, "port": "3478"})
 	tests := []struct {
 		verdict  agent.Verdict

@@ -202,7 +202,7 @@ func turnOutage() scenario {
 		refused(agent.ProbeTURN, target(coturn, "116.203.1.9", 5349, agent.UDP), agent.PortUnreachable),
 		refused(agent.ProbeTURN, target(coturn, "116.203.1.9", 5349, agent.TCP), agent.Reset),
 	}
-	f := finding(agent.TURNServer, agent.Critical, agent.CauseVendor, map[string]string{"hosts": coturn, "ports": "5349"}, 0, 1)
+	f := finding(agent.TURNServer, agent.Critical, agent.CauseVendor, map[string]string{"hosts": coturn, "ports": "UDP 5349, TCP 5349"}, 0, 1)
 	return scenario{"turn-outage", report(agent.Blocked, states(agent.Limited, agent.No, agent.OK), []agent.Finding{f}, es...), only}
 }
 
@@ -220,7 +220,7 @@ func groupRedundancy() scenario {
 }
 
 func clockWrong() scenario {
-	f := finding(agent.ClockWrong, agent.Major, agent.CausePractice, map[string]string{"skew_s": "172800"}, 0)
+	f := finding(agent.ClockWrong, agent.Minor, agent.CausePractice, map[string]string{"skew_s": "172800"}, 0)
 	e := agent.See(agent.ProbeWeb, target(video, "116.203.1.7", 443, agent.TCP), agent.Answered, agent.TLSClock).With(agent.ConnectTime, 0.4)
 	r := report(agent.VerdictUnknown, states(agent.Unknown, agent.Unknown, agent.Unknown), []agent.Finding{f}, e)
 	r.Stamp.Clock = agent.ClockUnset

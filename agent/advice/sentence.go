@@ -36,6 +36,9 @@ func Sentence(r agent.Report, l Lang) string {
 	switch worst, found := worstOf(r, first); {
 	case first.verdict == agent.Ready:
 		out += "."
+	case found && first.verdict == agent.VerdictUnknown && worst.Code != agent.RouteLocal:
+		t := speak(worst, l) // true, but not why there is no verdict
+		out += ". " + joined(b.phrase("known-so-far", "title", t.Title), t.move)
 	case found:
 		t := speak(worst, l)
 		out += ": " + joined(t.Title, t.move)
@@ -118,6 +121,18 @@ func leadKey(s service) string {
 	case agent.Blocked, agent.VerdictLimited:
 		return troubled(s.verdict, single(s.capabilities), s.capabilities[agent.Group], s.capabilities[agent.HD])
 	default:
+		return unsure(single(s.capabilities))
+	}
+}
+
+// unsure is the lead without a verdict, which calls of two can still have.
+func unsure(one agent.State) string {
+	switch one {
+	case agent.OK:
+		return "lead-unknown-group"
+	case agent.Limited:
+		return "lead-unknown-group-limited-single"
+	default:
 		return "lead-unknown"
 	}
 }
@@ -151,20 +166,18 @@ func troubled(v agent.Verdict, one, group, hd agent.State) string {
 	}
 }
 
-// single is how well calls of two people work, by whichever way: a relay that
-// works carries every call, and a direct way alone does not reach everybody.
+// single is how well calls of two people work, by whichever way is known: a
+// relay that works carries every call, and a direct way alone does not reach
+// everybody.
 func single(c agent.Capabilities) agent.State {
 	direct, relay := c[agent.Direct], c[agent.Relay]
-	_, relayed := c[agent.Relay]
 	switch {
-	case !relayed || relay == agent.Unknown && direct == agent.OK:
+	case relay == agent.Unknown:
 		return direct
-	case relay == agent.OK:
-		return agent.OK
+	case direct == agent.Unknown || relay == agent.OK:
+		return relay
 	case relay == agent.No && direct == agent.No:
 		return agent.No
-	case relay == agent.Unknown || relay == agent.No && direct == agent.Unknown:
-		return agent.Unknown
 	default:
 		return agent.Limited
 	}

@@ -359,17 +359,17 @@ func TestVariants(t *testing.T) {
 		want  advice.Text // substrings
 	}{
 		{agent.GroupServer, agent.CauseVendor, agent.Info, advice.Text{Title: "antworten 1 von 3", Harm: "laufen weiter"}},
-		{agent.GroupServer, agent.CauseVendor, agent.Critical, advice.Text{Title: "ausgefallen", Harm: "nicht möglich"}},
-		{agent.TURNAllBlock, agent.CausePractice, agent.Major, advice.Text{Title: "wird im Praxisnetz gesperrt", IT: "Ausgehend UDP und TCP"}},
+		{agent.GroupServer, agent.CauseVendor, agent.Critical, advice.Text{Title: "kein Server", Harm: "nicht möglich"}},
+		{agent.TURNAllBlock, agent.CausePractice, agent.Major, advice.Text{Title: "wird im Praxisnetz gesperrt", IT: "Ausgehend zulassen: 3478, 5349 zu"}},
 		{agent.TURNAllBlock, agent.CauseISP, agent.Major, advice.Text{Title: "wird beim Internetanbieter gesperrt",
-			Staff: "Ihrem Internetanbieter", IT: "Dort zu veranlassen: Ausgehend UDP und TCP"}},
+			Staff: "Ihrem Internetanbieter", IT: "Dort zu veranlassen: Ausgehend zulassen"}},
 		{agent.TURNAllBlock, agent.CauseUnknown, agent.Major, advice.Text{Title: "nicht nutzbar", Staff: "noch nicht bekannt",
 			IT: "Zuerst im Praxisnetz prüfen: Ausgehend"}},
 		{agent.TURNServer, agent.CauseUnknown, agent.Major, advice.Text{IT: "Nicht bewiesen"}},
 		{agent.WANDown, agent.CauseISP, agent.Critical, advice.Text{Title: "Internetanschluss ist gestört"}},
 		{agent.WANDown, agent.CauseUnknown, agent.Critical, advice.Text{Title: "Hinter dem Router", Staff: "Router eine Störung anzeigt"}},
-		{agent.ClockWrong, agent.CauseBox, agent.Major, advice.Text{Staff: "In Ihrer Praxis ist nichts zu ändern", IT: "Im Praxisnetz ist nichts"}},
-		{agent.STUNUDPBlock, agent.CausePractice, agent.Critical, advice.Text{Harm: "einen anderen Weg gibt es"}},
+		{agent.ClockWrong, agent.CauseBox, agent.Major, advice.Text{Staff: "In Ihrer Praxis ist nichts zu ändern", IT: "von selbst"}},
+		{agent.PortRangeUDP, agent.CausePractice, agent.Critical, advice.Text{Harm: "Bild und Ton nicht durchkommen"}},
 		{"solar-flare", agent.CauseVendor, agent.Major, advice.Text{Title: "„solar-flare“", Staff: "nichts zu ändern"}},
 	}
 	for _, tt := range tests {
