@@ -17,30 +17,25 @@ import (
 // lamps are the lights of the box and what each is for.
 type lamps struct {
 	engine *led.Engine
-	roles  map[string]lamp
-}
-
-type lamp struct {
-	role light.Role
-	kind light.Kind
+	roles  map[string]light.Role // by the light's name
 }
 
 // openLamps opens the lights that the configuration names. A light that cannot
 // work is said and left out: a box without lights still probes and reports.
 func openLamps(c config.Lights, out io.Writer, log *slog.Logger) (*lamps, error) {
 	sys := led.System{Out: out}
-	specs, kinds := specsOf(c, sys)
+	specs := specsOf(c, sys)
 	lights, err := sys.Open(specs...)
 	if err != nil {
 		log.Warn("light left out", "err", err)
 	}
-	l := &lamps{roles: map[string]lamp{}}
-	for i, s := range specs {
+	l := &lamps{roles: map[string]light.Role{}}
+	for _, s := range specs {
 		var r light.Role
 		if err := r.UnmarshalText([]byte(s.Role)); err != nil {
 			return nil, err
 		}
-		l.roles[s.Role] = lamp{r, kinds[i]}
+		l.roles[s.Role] = r
 	}
 	l.engine = led.NewEngine(lights, func(name string, err error) {
 		if err != nil {
@@ -52,52 +47,43 @@ func openLamps(c config.Lights, out io.Writer, log *slog.Logger) (*lamps, error)
 	return l, nil
 }
 
-// specsOf turns the configuration into lights and the kind of each.
-func specsOf(c config.Lights, sys led.System) ([]led.Spec, []light.Kind) {
+// specsOf turns the configuration into lights.
+func specsOf(c config.Lights, sys led.System) []led.Spec {
 	var specs []led.Spec
-	var kinds []light.Kind
-	add := func(s led.Spec, k light.Kind) { specs, kinds = append(specs, s), append(kinds, k) }
-	switch c.Driver {
-	case config.DriverNone:
-	case config.DriverTerminal:
+	switch {
+	case c.Driver == config.DriverNone:
+	case c.Driver == config.DriverAuto && len(c.Lamps) == 0:
+		specs = sys.Discover()
+	case c.Driver == config.DriverTerminal && len(c.Lamps) == 0:
 		for _, r := range []light.Role{light.Box, light.Network, light.Video} {
-			add(led.Spec{Role: r.String(), Driver: led.Terminal}, light.Color)
+			specs = append(specs, led.Spec{Role: r.String(), Driver: led.Terminal})
 		}
-	case config.DriverAuto:
-		if len(c.Lamps) == 0 {
-			for _, s := range sys.Discover() {
-				add(s, kindOf(s))
-			}
-			break
-		}
-		fallthrough
 	default:
 		for _, l := range c.Lamps {
-			s := led.Spec{Role: string(l.Role), Driver: led.Sysfs, LED: l.LED, GPIO: l.GPIO,
-				Red: l.Red, Green: l.Green, Blue: l.Blue, ActiveLow: l.ActiveLow}
-			if c.Driver == config.DriverGPIO || l.GPIO != "" {
-				s.Driver = led.GPIO
-			}
-			add(s, kindOf(s))
+			specs = append(specs, led.Spec{Role: string(l.Role), Driver: driverOf(c.Driver), LED: l.LED, GPIO: l.GPIO,
+				Red: l.Red, Green: l.Green, Blue: l.Blue, ActiveLow: l.ActiveLow})
 		}
 	}
-	return specs, kinds
+	return specs
 }
 
-// kindOf says whether a light has more than one colour. A single LED is taken
-// as one of one colour: its rhythm says everything.
-func kindOf(s led.Spec) light.Kind {
-	if s.Red != "" || s.Green != "" || s.Blue != "" {
-		return light.Color
+func driverOf(d config.Driver) string {
+	switch d {
+	case config.DriverGPIO:
+		return led.GPIO
+	case config.DriverTerminal:
+		return led.Terminal
+	default:
+		return led.Sysfs
 	}
-	return light.Mono
 }
 
-// show sets every lamp to what it has to say. It never blocks.
+// show sets every lamp to what it has to say; a lamp of one colour shows any
+// colour as on. It never blocks.
 func (l *lamps) show(s light.Show) {
 	patterns := map[string]hal.Pattern{}
-	for name, lamp := range l.roles {
-		patterns[name] = s.Pattern(lamp.role, lamp.kind)
+	for name, role := range l.roles {
+		patterns[name] = s.Pattern(role, light.Color)
 	}
 	l.engine.Show(s.String(), patterns)
 }

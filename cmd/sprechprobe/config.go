@@ -32,7 +32,7 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 		if err != nil {
 			return exitUsage, err
 		}
-		fmt.Fprint(e.out, c)
+		fmt.Fprint(e.out, c.Show())
 	case "init":
 		names := config.Default().Profiles
 		if src.profiles != "" {
