@@ -534,3 +534,17 @@ func TestConform(t *testing.T) {
 		agent.Target{Host: host, Port: 443, Transport: agent.TCP},
 		agent.Target{Host: "silent.example.org", Port: 443, Transport: agent.TCP})
 }
+
+// Filters that drop AAAA must not make every look as long as it can be (3 s).
+func TestDroppedAAAAIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := serve(t, false, only(dnsmessage.TypeA, zone(good...)))
+	start := time.Now()
+	e := dns.Probe([]netip.AddrPort{s.addr})(t.Context(), agent.Target{Host: host})
+	if got := summary(e); got != "answered" {
+		t.Fatalf("outcome = %q, want answered", got)
+	}
+	if took := time.Since(start); took > 2500*time.Millisecond {
+		t.Errorf("took %s, want about 0.5 s", took)
+	}
+}
