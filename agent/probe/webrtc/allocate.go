@@ -36,7 +36,8 @@ const (
 // where none are asked for, and any other refusal has its stun_error_code only.
 // detail says whether the relayed datagram came back within 2 s: that proves
 // that media can pass, but its absence proves nothing, for a server may deny to
-// relay to the address that asks. Values: as TURN; rtt_ms is the whole of the
+// relay to the address that asks. Where a certificate is not the target's, the
+// credentials are not shown, and the evidence is that of [TURN]. Values: as TURN; rtt_ms is the whole of the
 // two exchanges.
 func Allocate(ctx context.Context, t agent.Target, cred Credentials, c trust.Checker) agent.Evidence {
 	if e, bad := unaskable(agent.ProbeTURN, t); bad {
@@ -45,6 +46,11 @@ func Allocate(ctx context.Context, t agent.Target, cred Credentials, c trust.Che
 	w, e := open(ctx, c, t, time.Now().Add(bound))
 	if w == nil {
 		return e
+	}
+	if w.seen.outcome == agent.Tampered { // no credentials for a stranger
+		defer w.close()
+		e, _ = w.ask(ctx, e)
+		return w.seen.over(e)
 	}
 	r := &relaying{way: w, line: &line{Conn: w.conn}}
 	return w.seen.over(r.run(ctx, e, cred))

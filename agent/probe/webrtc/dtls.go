@@ -28,10 +28,10 @@ func openDTLS(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 	if err != nil {
 		return nil, reach.Classify(err, t.Addr).Evidence(agent.ProbeTURN, t)
 	}
-	line := &tap{Conn: s.Conn(t.AddrPort())}
-	conn, err := dtlsOver(line, hostOf(t))
+	under := &tap{Conn: s.Conn(t.AddrPort())}
+	conn, err := dtlsOver(under, hostOf(t))
 	if err != nil {
-		line.Close()
+		under.Close()
 		return nil, reach.Classify(err, t.Addr).Evidence(agent.ProbeTURN, t)
 	}
 	e := agent.See(agent.ProbeTURN, t, agent.Answered, "")
@@ -40,14 +40,14 @@ func openDTLS(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 	defer cancel()
 	if err := conn.HandshakeContext(hello); err != nil {
 		conn.Close()
-		line.Close()
+		under.Close()
 		if ctx.Err() != nil {
 			return nil, found(e, agent.NotLooked, agent.Cancelled)
 		}
-		return nil, line.explain(e, hello.Err() != nil)
+		return nil, under.explain(e, hello.Err() != nil)
 	}
 	e = e.With(agent.TLSTime, time.Since(began)).With(agent.TLSVersion, "DTLS 1.2") // the one pion speaks
-	w := &way{conn: conn, under: line, until: until}
+	w := &way{conn: conn, under: under, until: until}
 	var values agent.Values
 	w.seen.outcome, w.seen.reason, values = c.Judge(shown(conn), hostOf(t))
 	return w, with(e, values)
@@ -55,7 +55,7 @@ func openDTLS(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 
 // dtlsOver prepares a handshake that never aborts because of a certificate:
 // whose it was is judged afterwards.
-func dtlsOver(line net.Conn, host string) (*dtls.Conn, error) {
+func dtlsOver(under net.Conn, host string) (*dtls.Conn, error) {
 	options := []dtls.ClientOption{
 		dtls.WithInsecureSkipVerify(true),
 		dtls.WithFlightInterval(flightWait),
@@ -64,7 +64,7 @@ func dtlsOver(line net.Conn, host string) (*dtls.Conn, error) {
 	if _, err := netip.ParseAddr(host); err != nil { // no literals in SNI, RFC 6066 section 3
 		options = append(options, dtls.WithServerName(host))
 	}
-	return dtls.ClientWithOptions(dtlsnet.PacketConnFromConn(line), line.RemoteAddr(), options...)
+	return dtls.ClientWithOptions(dtlsnet.PacketConnFromConn(under), under.RemoteAddr(), options...)
 }
 
 // quiet keeps pion's own words out of our output.

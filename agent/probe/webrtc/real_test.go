@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -71,6 +72,8 @@ func TestUntrustedCertificate(t *testing.T) {
 	for _, target := range []agent.Target{at(w.dtls, agent.UDP, agent.DTLS), at(w.tls, agent.TCP, agent.TLS)} {
 		e := webrtc.TURN(stranger.checker)(t.Context(), target)
 		check(t, e, brief{agent.Tampered, agent.TLSUnknownCA, 401}, agent.TLSIssuer)
+		e = webrtc.Allocate(t.Context(), target, webrtc.Credentials{Username: username, Password: password}, stranger.checker)
+		check(t, e, brief{agent.Tampered, agent.TLSUnknownCA, 401}, agent.TLSIssuer) // the code of not having shown them
 	}
 }
 
@@ -79,6 +82,15 @@ func TestWrongName(t *testing.T) {
 	w := startPion(t, a)
 	for _, target := range []agent.Target{at(w.dtls, agent.UDP, agent.DTLS), at(w.tls, agent.TCP, agent.TLS)} {
 		check(t, webrtc.TURN(a.checker)(t.Context(), target), brief{agent.Tampered, agent.TLSWrongName, 401})
+	}
+}
+
+func TestExpiredCertificate(t *testing.T) {
+	a := newAuthority(t, host)
+	w := startPion(t, a)
+	a.checker.Now = func() time.Time { return time.Now().Add(48 * time.Hour) }
+	for _, target := range []agent.Target{at(w.dtls, agent.UDP, agent.DTLS), at(w.tls, agent.TCP, agent.TLS)} {
+		check(t, webrtc.TURN(a.checker)(t.Context(), target), brief{agent.Answered, agent.TLSExpired, 401})
 	}
 }
 
@@ -173,8 +185,6 @@ func TestConform(t *testing.T) {
 		{"turn tcp", webrtc.TURN(a.checker), w.tcp, silentTCP, agent.TCP, agent.Plain},
 		{"turn tls", webrtc.TURN(a.checker), w.tls, silentTCP, agent.TCP, agent.TLS},
 		{"allocate udp", withCredentials, w.udp, silentUDP, agent.UDP, agent.Plain},
-		{"allocate dtls", withCredentials, w.dtls, silentUDP, agent.UDP, agent.DTLS},
-		{"allocate tcp", withCredentials, w.tcp, silentTCP, agent.TCP, agent.Plain},
 		{"allocate tls", withCredentials, w.tls, silentTCP, agent.TCP, agent.TLS},
 	}
 	for _, tt := range tests {

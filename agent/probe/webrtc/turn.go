@@ -32,8 +32,9 @@ const (
 //     Tampered; an alert, a reset or a close is Refused; 3 s of nothing are
 //     Silent. connect_ms stays beside each of them.
 //
-// Values: rtt_ms, sends_count (UDP without DTLS), connect_ms, stun_error_code,
-// realm, software, detail, and what package trust says of a certificate.
+// Values: rtt_ms (as [STUN]; over DTLS from the first send), sends_count (UDP
+// without DTLS), connect_ms, stun_error_code, realm, software, detail, and what
+// package trust says of a certificate.
 func TURN(c trust.Checker) agent.Probe {
 	return func(ctx context.Context, t agent.Target) agent.Evidence {
 		if e, bad := unaskable(agent.ProbeTURN, t); bad {
