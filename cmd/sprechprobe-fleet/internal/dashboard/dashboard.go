@@ -1,0 +1,165 @@
+// Package dashboard is the vendor's page: every box, its verdict, its findings
+// and when it last spoke, live without reloading. It reads the registry and
+// changes nothing; it knows no bus and keeps no state but open connections.
+package dashboard
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// Config says what to show and to whom. Registry is needed.
+type Config struct {
+	Registry   *registry.Registry
+	Bus        func() bool      // whether the bus is there; nil: always
+	Hosts      []string         // names under which the page may be asked for, besides localhost and addresses
+	MaxStreams int              // open pages at a time; default 64
+	Now        func() time.Time // default time.Now
+	Log        *slog.Logger     // default: discard
+}
+
+// Server serves the page.
+type Server struct {
+	conf    Config
+	pages   pages
+	streams chan struct{} // one for each open page
+	ending  chan struct{} // closed when open pages must leave
+}
+
+// New makes a server.
+func New(c Config) (*Server, error) {
+	if c.Bus == nil {
+		c.Bus = func() bool { return true }
+	}
+	if c.MaxStreams == 0 {
+		c.MaxStreams = 64
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	p, err := parsePages()
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	return &Server{conf: c, pages: p, streams: make(chan struct{}, c.MaxStreams), ending: make(chan struct{})}, nil
+}
+
+// Handler answers:
+//
+//	GET /            the page (?lang=de|en, ?state=, ?q=, ?page=)
+//	GET /events      the same page's rows, as server-sent events
+//	GET /api/boxes   all boxes, as JSON
+//	GET /healthz     200 while the bus is there, else 503
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /events", s.events)
+	mux.HandleFunc("GET /api/boxes", s.boxes)
+	mux.HandleFunc("GET /healthz", s.health)
+	for name, kind := range map[string]string{
+		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+	} {
+		mux.HandleFunc("GET /"+name, asset(name, kind))
+	}
+	return s.guard(mux)
+}
+
+// Serve answers on ln until ctx ends.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.conf.Log.Handler(), slog.LevelDebug),
+		// No WriteTimeout: an open page is written to for days. Each write
+		// has a deadline of its own.
+	}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(ln) }()
+	select {
+	case err := <-done:
+		return fmt.Errorf("dashboard: %w", err)
+	case <-ctx.Done():
+	}
+	close(s.ending)
+	end, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	if srv.Shutdown(end) != nil {
+		_ = srv.Close()
+	}
+	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("dashboard: %w", err)
+	}
+	return nil
+}
+
+// policy lets the page load nothing that is not ours, and nobody frame it.
+const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+
+// guard refuses foreign names and sets what every answer has. A page elsewhere
+// can point its own name at this machine (DNS rebinding) and would then read
+// the fleet with its visitor's browser.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if !s.ours(r.Host) {
+			http.Error(w, "this name is not one of the dashboard's (see --host)", http.StatusMisdirectedRequest)
+			return
+		}
+		if r.URL.Path != "/events" {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ours reports whether a Host header names this server.
+func (s *Server) ours(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
+		return true
+	}
+	return slices.ContainsFunc(s.conf.Hosts, func(h string) bool { return strings.EqualFold(h, host) })
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	if !s.conf.Bus() {
+		http.Error(w, "no bus", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+func asset(name, kind string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		http.ServeFileFS(w, r, assets, "assets/"+name)
+	}
+}

@@ -1,0 +1,528 @@
+package dashboard_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/html"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+var start = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+// bench is a dashboard over a registry that the test fills.
+type bench struct {
+	*testing.T
+	reg *registry.Registry
+	url string
+	now time.Time
+	bus bool
+	seq uint64
+}
+
+func newBench(t *testing.T, c dashboard.Config) *bench {
+	b := &bench{T: t, now: start, bus: true}
+	b.reg = registry.New(registry.Config{Now: func() time.Time { return b.now }})
+	c.Registry, c.Now, c.Bus = b.reg, func() time.Time { return b.now }, func() bool { return b.bus }
+	s, err := dashboard.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx, ln) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	b.url = "http://" + ln.Addr().String()
+	return b
+}
+
+// report is what a box says while all is well.
+func report(name string) agent.Report {
+	return agent.Report{
+		Schema: agent.Schema, Box: agent.Box{Name: name, Version: "1.2.3"}, Trigger: agent.OnSchedule,
+		Stamp: agent.Stamp{At: start, Clock: agent.ClockSet, UptimeS: 100}, Verdict: agent.Ready,
+		Capabilities: agent.Capabilities{agent.Direct: agent.OK, agent.Relay: agent.OK, agent.Group: agent.OK, agent.Reporting: agent.OK},
+		Profiles:     []agent.ProfileResult{{Name: "demo", Version: "1", Verdict: agent.Ready}},
+	}
+}
+
+func broken(r agent.Report) agent.Report {
+	r.Verdict = agent.Blocked
+	r.Capabilities[agent.Direct], r.Capabilities[agent.Relay] = agent.No, agent.Limited
+	r.Findings = []agent.Finding{{Code: agent.UDPAllBlock, Severity: agent.Critical, Cause: agent.CausePractice, Profile: "demo",
+		SinceAt: start.Add(-3 * time.Minute), Args: map[string]string{"hosts": "turn.demo.test", "ports": "3478, 5349"}, Evidence: []int{0}}}
+	r.Evidence = []agent.Evidence{agent.See(agent.ProbeSTUN, agent.Target{Host: "turn.demo.test", Port: 3478, Transport: agent.UDP}, agent.Silent, agent.Timeout)}
+	return r
+}
+
+func (b *bench) take(tenant, box string, r agent.Report) {
+	b.Helper()
+	subject, err := fleet.ReportSubject(tenant, box)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.seq++
+	r.Seq, r.Tenant, r.Box.ID = b.seq, tenant, box
+	payload, err := json.Marshal(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.reg.Take(subject, "boot", payload, b.now)
+}
+
+func (b *bench) get(path string, header ...string) (int, string) {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, b.url+path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+// text is what a reader sees of a page, blanks folded.
+func text(page string) string {
+	var out strings.Builder
+	z := html.NewTokenizer(strings.NewReader(page))
+	for {
+		switch z.Next() {
+		case html.ErrorToken:
+			return strings.Join(strings.Fields(out.String()), " ")
+		case html.TextToken:
+			out.Write(z.Text())
+			out.WriteByte(' ')
+		}
+	}
+}
+
+func contains(t *testing.T, page string, parts ...string) {
+	t.Helper()
+	seen := text(html.UnescapeString(page))
+	for _, p := range parts {
+		if !strings.Contains(seen, strings.Join(strings.Fields(p), " ")) {
+			t.Errorf("the page does not say %q:\n%s", p, seen)
+		}
+	}
+}
+
+func TestPageSaysWhatABoxSays(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	r := broken(report("Praxis Nord"))
+	b.take("acme", "nord", r)
+	b.now = start.Add(90 * time.Second)
+	for _, lang := range advice.Langs {
+		_, page := b.get("/?lang=" + string(lang))
+		f := r.Findings[0]
+		contains(t, page, "Praxis Nord", "acme / nord", "1.2.3", advice.VerdictWord(agent.Blocked, lang), advice.Sentence(r, lang),
+			"udp-all-block", advice.For(f, lang).Title, advice.For(f, lang).IT, advice.CauseWord(agent.CausePractice, lang),
+			advice.CapabilityWord(agent.Direct, lang)+": "+advice.StateWord(agent.No, lang))
+		if !strings.Contains(page, `<html lang="`+string(lang)+`"`) {
+			t.Errorf("page does not say that its language is %s", lang)
+		}
+	}
+	_, page := b.get("/?lang=de")
+	contains(t, page, "gemeldet vor 1 min", "seit 4 min", "1 Box, 1 "+advice.VerdictWord(agent.Blocked, advice.German))
+	_, page = b.get("/", "Accept-Language", "fr-FR, en-GB;q=0.8, de;q=0.5")
+	contains(t, page, "reported 1 min ago", "for 4 min")
+	_, page = b.get("/", "Accept-Language", "fr")
+	contains(t, page, "gemeldet vor 1 min")
+}
+
+func TestWorstFirst(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	limited, unknown := report("B"), report("C")
+	limited.Verdict, unknown.Verdict = agent.VerdictLimited, agent.VerdictUnknown
+	b.take("acme", "gone", report("D"))
+	b.now = start.Add(time.Hour)
+	b.take("acme", "fine", report("A"))
+	b.take("acme", "limited", limited)
+	b.take("acme", "unknown", unknown)
+	b.take("zoo", "blocked", broken(report("Z")))
+	_, page := b.get("/?lang=en")
+	// Time passes, but the registry tells of silence only when it looks.
+	ids := regexp.MustCompile(`id="box\.([a-z.]+)" `).FindAllStringSubmatch(page, -1)
+	var order []string
+	for _, m := range ids {
+		order = append(order, m[1])
+	}
+	want := "zoo.blocked acme.limited acme.unknown acme.fine acme.gone"
+	if got := strings.Join(order, " "); got != want {
+		t.Errorf("order: %s, want %s", got, want)
+	}
+	_, page = b.get("/?lang=en&state=limited")
+	if strings.Contains(page, `id="box.zoo.blocked"`) || !strings.Contains(page, `id="box.acme.limited"`) {
+		t.Error("?state=limited does not show just the limited box")
+	}
+	_, page = b.get("/?lang=en&q=ZOO")
+	if !strings.Contains(page, `id="box.zoo.blocked"`) || strings.Contains(page, `id="box.acme.limited"`) {
+		t.Error("?q=ZOO does not show just the box of tenant zoo")
+	}
+	_, page = b.get("/?lang=en&q=nothing-like-it")
+	contains(t, page, "No box fits this selection.")
+}
+
+func TestSilentIsNotBlocked(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	b.take("acme", "nord", report("Nord"))
+	b.now = start.Add(time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	changes, stop := b.reg.Watch()
+	defer stop()
+	go func() { defer close(done); b.reg.Run(ctx) }()
+	<-changes
+	cancel()
+	<-done
+	_, page := b.get("/?lang=de")
+	contains(t, page, "schweigt", "zuletzt: "+advice.VerdictWord(agent.Ready, advice.German), "vor 1 h")
+	if strings.Contains(page, `class="box s-blocked"`) || strings.Contains(page, `class="box s-ready"`) {
+		t.Error("a silent box is shown with its old verdict")
+	}
+}
+
+// Everything that a box can say is text, never markup, and cannot turn the page
+// around.
+func TestHostileBox(t *testing.T) {
+	const evil = `</bdi><script>alert(1)</script><img src=x onerror=alert(2)>` + "\u202e\x00\"'"
+	b := newBench(t, dashboard.Config{})
+	r := broken(report(evil))
+	r.Box.Version = evil
+	r.Profiles = []agent.ProfileResult{{Name: evil, Version: evil}}
+	r.Findings[0].Code, r.Findings[0].Target, r.Findings[0].Profile = evil, evil, evil
+	r.Findings[0].Args = map[string]string{"hosts": evil, "ports": evil, "sender": evil}
+	r.Evidence[0].Target.Host, r.Evidence[0].Reason = evil, evil
+	r.Evidence[0].Values = agent.Values{agent.Detail: evil, agent.TLSIssuer: evil, "x": evil}
+	b.take("acme", "evil", r)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, first := b.stream(ctx, "/events?lang=de")
+	_, page := b.get("/?lang=de&q=" + "%3Cscript%3E&q=")
+	_, page2 := b.get("/?lang=de&q=%22%3E%3Cscript%3Ealert(3)%3C/script%3E")
+	_, whole := b.get("/?lang=de")
+	for name, p := range map[string]string{"page": page, "search": page2, "whole": whole, "event": first.Rows[0].HTML} {
+		checkMarkup(t, name, p)
+		if strings.ContainsAny(p, "\u202e\x00") {
+			t.Errorf("%s: control characters got through", name)
+		}
+	}
+	if !strings.Contains(whole, "&lt;script&gt;alert(1)") {
+		t.Error("the name is not shown as text")
+	}
+}
+
+// checkMarkup fails on anything that a strict policy would not run.
+func checkMarkup(t *testing.T, name, page string) {
+	t.Helper()
+	z := html.NewTokenizer(strings.NewReader(page))
+	for {
+		tt := z.Next()
+		if tt == html.ErrorToken {
+			return
+		}
+		if tt != html.StartTagToken && tt != html.SelfClosingTagToken {
+			continue
+		}
+		tok := z.Token()
+		for _, a := range tok.Attr {
+			src := tok.Data == "script" && a.Key == "src" && a.Val == "/live.js"
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || strings.HasPrefix(a.Val, "javascript:") ||
+				a.Key == "src" && !src || tok.Data == "img" {
+				t.Errorf("%s: <%s %s=%q>", name, tok.Data, a.Key, a.Val)
+			}
+		}
+		if tok.Data == "script" && len(tok.Attr) == 0 {
+			t.Errorf("%s: inline script", name)
+		}
+	}
+}
+
+type event struct {
+	Head, Status string
+	Rows         []struct{ ID, HTML string }
+}
+
+// stream opens /events and returns the events that follow, and the first one.
+func (b *bench) stream(ctx context.Context, path string) (<-chan event, event) {
+	b.Helper()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if ct := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || ct != "text/event-stream" {
+		b.Fatalf("GET %s: %s, %s", path, resp.Status, ct)
+	}
+	out := make(chan event, 100)
+	go func() {
+		defer resp.Body.Close()
+		defer close(out)
+		r := bufio.NewScanner(resp.Body)
+		r.Buffer(nil, 8<<20)
+		for r.Scan() {
+			data, ok := strings.CutPrefix(r.Text(), "data: ")
+			if !ok {
+				continue
+			}
+			var e event
+			if err := json.Unmarshal([]byte(data), &e); err != nil {
+				b.Errorf("event: %v", err)
+				return
+			}
+			out <- e
+		}
+	}()
+	return out, b.next(out)
+}
+
+func (b *bench) next(events <-chan event) event {
+	b.Helper()
+	select {
+	case e, ok := <-events:
+		if !ok {
+			b.Fatal("the stream ended")
+		}
+		return e
+	case <-time.After(20 * time.Second):
+		b.Fatal("no event within 20 s")
+	}
+	panic("unreachable")
+}
+
+func TestEventsBringChanges(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	b.take("acme", "one", report("One"))
+	b.take("acme", "two", report("Two"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events, first := b.stream(ctx, "/events?lang=en")
+	if len(first.Rows) != 2 || first.Rows[0].HTML == "" || first.Rows[1].HTML == "" {
+		t.Fatalf("the first event has not the whole list: %+v", first)
+	}
+
+	b.take("acme", "two", broken(report("Two")))
+	e := b.next(events)
+	if len(e.Rows) != 2 || e.Rows[0].ID != "box.acme.two" || e.Rows[1].ID != "box.acme.one" {
+		t.Fatalf("after a change the rows are %+v", e.Rows)
+	}
+	contains(t, e.Rows[0].HTML, "udp-all-block", advice.VerdictWord(agent.Blocked, advice.English))
+	if e.Rows[1].HTML != "" {
+		t.Error("a row that did not change was sent again")
+	}
+	if want := "2 boxes, 1 " + advice.VerdictWord(agent.Blocked, advice.English); !strings.HasPrefix(e.Status, want) {
+		t.Errorf("status = %q, want it to start with %q", e.Status, want)
+	}
+
+	// Many changes come as few events, and the last one is the truth.
+	for range 200 {
+		b.take("acme", "one", report("One"))
+	}
+	b.take("acme", "one", report("Renamed"))
+	n := 0
+	for {
+		e := b.next(events)
+		n++
+		if strings.Contains(e.Rows[0].HTML+e.Rows[1].HTML, "Renamed") {
+			break
+		}
+	}
+	if n > 3 {
+		t.Errorf("200 changes at once came as %d events", n)
+	}
+}
+
+// The first change after a while is there at once; more of them come once a
+// second. The bound is loose, for the machine may be busy.
+func TestFirstChangeIsNotHeldBack(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events, _ := b.stream(ctx, "/events?lang=en")
+	best := time.Hour
+	for i := range 5 {
+		began := time.Now()
+		b.take("acme", fmt.Sprint("box", i), report("x"))
+		b.next(events)
+		best = min(best, time.Since(began))
+		<-time.After(1100 * time.Millisecond) // the next one is a first one again
+	}
+	if best > 200*time.Millisecond {
+		t.Errorf("the fastest of 5 changes took %v", best)
+	}
+}
+
+func TestStreamsAreBound(t *testing.T) {
+	b := newBench(t, dashboard.Config{MaxStreams: 2})
+	ctx, cancel := context.WithCancel(t.Context())
+	b.stream(ctx, "/events")
+	b.stream(ctx, "/events")
+	if code, body := b.get("/events"); code != http.StatusServiceUnavailable {
+		t.Errorf("a third page: %d %s", code, body)
+	}
+	cancel()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		req := httptest.NewRequestWithContext(ctx, http.MethodGet, b.url+"/events", nil)
+		req.RequestURI = ""
+		resp, err := http.DefaultClient.Do(req)
+		if err == nil {
+			resp.Body.Close()
+		}
+		cancel()
+		if err == nil && resp.StatusCode == 200 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("places of pages that left are not free again")
+		}
+	}
+}
+
+func TestForeignNamesAreRefused(t *testing.T) {
+	b := newBench(t, dashboard.Config{Hosts: []string{"fleet.example"}})
+	for host, want := range map[string]int{
+		"127.0.0.1:8080": 200, "localhost:8080": 200, "LOCALHOST": 200, "[::1]:8080": 200, "192.0.2.7": 200,
+		"fleet.example": 200, "Fleet.Example:8080": 200, "fleet.example.": 200,
+		"evil.example": 421, "fleet.example.evil.example": 421, "localhost.evil.example:8080": 421,
+	} {
+		for _, path := range []string{"/", "/api/boxes", "/style.css"} {
+			if code, _ := b.get(path, "Host", host); code != want {
+				t.Errorf("GET %s of %q: %d, want %d", path, host, code, want)
+			}
+		}
+	}
+}
+
+func TestHeadersAndPaths(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	resp, err := http.Get(b.url + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	csp := resp.Header.Get("Content-Security-Policy")
+	if !strings.Contains(csp, "default-src 'self'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("policy: %s", csp)
+	}
+	for path, want := range map[string]int{"/style.css": 200, "/live.js": 200, "/icon.svg": 200, "/healthz": 200,
+		"/assets/page.html": 404, "/page.html": 404, "/../etc/passwd": 404, "/x": 404} {
+		if code, _ := b.get(path); code != want {
+			t.Errorf("GET %s = %d, want %d", path, code, want)
+		}
+	}
+	resp, err = http.Post(b.url+"/", "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("POST / = %s", resp.Status)
+	}
+}
+
+func TestBusLost(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	_, page := b.get("/?lang=en")
+	contains(t, page, "No box has reported yet.")
+	if strings.Contains(page, `role="alert"`) {
+		t.Error("alarm while the bus is there")
+	}
+	b.bus = false
+	_, page = b.get("/?lang=en")
+	contains(t, page, "The NATS bus cannot be reached")
+	if code, _ := b.get("/healthz"); code != http.StatusServiceUnavailable {
+		t.Errorf("/healthz = %d without a bus", code)
+	}
+}
+
+func TestUnreadableAndUnsetClock(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	b.reg.Take("sprechprobe.v1.acme.new.up.report", "", []byte(`{"schema":"sprechprobe.report/9"}`), start)
+	r := broken(report("No clock"))
+	r.Stamp.Clock = agent.ClockUnset
+	b.take("acme", "clockless", r)
+	_, page := b.get("/?lang=en")
+	contains(t, page, "cannot be read", "clock not set", "since an unknown time")
+}
+
+func TestAPI(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	b.take("acme", "one", report("One"))
+	b.take("acme", "two", broken(report("Two")))
+	_, body := b.get("/api/boxes?lang=en")
+	var got []struct {
+		Tenant, Box, Name, State, Verdict, Sentence string
+		Findings                                    []struct{ Code string }
+		ArrivedAt                                   time.Time `json:"arrived_at"`
+		Reports                                     int       `json:"reports_count"`
+	}
+	if err := json.Unmarshal([]byte(body), &got); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	if len(got) != 2 || got[0].Box != "two" || got[0].Verdict != "blocked" || len(got[0].Findings) != 1 ||
+		got[0].Findings[0].Code != "udp-all-block" || got[0].Sentence == "" || got[1].State != "ready" ||
+		!got[1].ArrivedAt.Equal(start) || got[1].Reports != 1 {
+		t.Errorf("boxes: %+v", got)
+	}
+	if !strings.Contains(body, `"findings":[]`) {
+		t.Errorf("no findings are not an empty list: %s", body)
+	}
+}
+
+func TestManyBoxesComeInPages(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	for i := range 250 {
+		b.take("acme", fmt.Sprintf("box-%03d", i), report(""))
+	}
+	for page, want := range map[string]struct {
+		n     int
+		first string
+	}{"1": {100, "box-000"}, "3": {50, "box-200"}, "99": {50, "box-200"}, "-1": {100, "box-000"}} {
+		_, body := b.get("/?lang=en&page=" + page)
+		ids := regexp.MustCompile(`<article class="box s-ready" id="box\.acme\.([a-z0-9-]+)"`).FindAllStringSubmatch(body, -1)
+		if len(ids) != want.n || ids[0][1] != want.first {
+			t.Errorf("page %s: %d boxes from %v, want %d from %s", page, len(ids), ids[0][1], want.n, want.first)
+		}
+	}
+}
