@@ -69,6 +69,14 @@ func (a *Authority) Pool() *x509.CertPool {
 	return p
 }
 
+// DER is a's own certificate.
+func (a *Authority) DER() []byte { return a.cert.Raw }
+
+// PEM is a's own certificate as roots are kept in files.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+}
+
 // Leaf makes a server certificate for names and addresses that lives from
 // [Born] to [Dead], with the chain below the root.
 func (a *Authority) Leaf(names ...string) tls.Certificate {
