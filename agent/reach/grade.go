@@ -11,7 +11,6 @@ import (
 // (RFC 4443 section 3).
 const (
 	unreachable    = 3
-	fragNeeded     = 4 // code
 	timeExceeded   = 11
 	unreachable6   = 1
 	timeExceeded6  = 3
@@ -84,12 +83,10 @@ func reason4(m ICMP) agent.Reason {
 		return agent.ProtoUnreach
 	case 3:
 		return agent.PortUnreachable
-	case fragNeeded:
-		return ""
 	case 9, 10, 13, 14, 15:
 		return agent.AdminProhibited
 	}
-	return ""
+	return "" // 4 is "packet too big"
 }
 
 func reason6(m ICMP) agent.Reason {
