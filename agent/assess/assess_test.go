@@ -409,8 +409,8 @@ func TestTwoProfiles(t *testing.T) {
 // A reset that is far quicker than the server is away comes from a middlebox.
 func TestForgedReset(t *testing.T) {
 	w := newWorld("webprax")
-	w.on("turn tcp plain", func(e agent.Evidence) agent.Evidence { return reset(e).With(agent.ConnectTime, 1) })
-	w.on("turn tcp tls", func(e agent.Evidence) agent.Evidence { return reset(e).With(agent.ConnectTime, 1) })
+	w.on("turn tcp plain", func(e agent.Evidence) agent.Evidence { return reset(e).With(agent.RTT, 1) })
+	w.on("turn tcp tls", func(e agent.Evidence) agent.Evidence { return reset(e).With(agent.RTT, 1) })
 	w.on("stun", func(e agent.Evidence) agent.Evidence { return e.With(agent.ConnectTime, 30) })
 	if got := codes(w.judge().Findings); got != "turn-tcp-block" {
 		t.Errorf("findings %q, want turn-tcp-block", got)

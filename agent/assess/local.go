@@ -105,7 +105,16 @@ func wanDown(v *view, _ agent.Profile) []claim {
 	if !v.all(tried, func(e agent.Evidence) bool { return lost(e) || upstreamDead(e) }) {
 		return nil
 	}
-	return one(found(tried, "", "gateway", v.gateway(), "sender", v.sender(tried)))
+	c := found(tried, "", "gateway", v.gateway(), "sender", v.sender(tried))
+	c.open = !v.gatewayAlive() // else the practice's own router may be the dead one
+	return one(c)
+}
+
+// gatewayAlive reports whether the gateway answered in this round.
+func (v *view) gatewayAlive() bool {
+	return v.any(v.of(agent.ProbeLink), func(e agent.Evidence) bool {
+		return e.Values.Text(agent.Neighbour) == "reachable"
+	})
 }
 
 // freshName reports whether the resolver reached the world for a name that no

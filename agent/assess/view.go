@@ -211,7 +211,7 @@ func (v *view) forged(e agent.Evidence) bool {
 	if e.Reason != agent.Reset {
 		return false
 	}
-	took, ok := e.Values.Num(agent.ConnectTime)
+	took, ok := e.Values.Num(agent.RTT)
 	if !ok {
 		return false
 	}

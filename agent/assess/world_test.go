@@ -31,7 +31,7 @@ func newWorld(names ...string) *world {
 	}
 	w.add(agent.See(agent.ProbeLink, agent.Target{}, agent.Answered, "").
 		With(agent.Interface, "eth0").With(agent.Gateway, "192.168.1.1").
-		With(agent.LocalAddr, "192.168.1.20/24").With(agent.ClockSynced, true))
+		With(agent.Neighbour, "reachable").With(agent.LocalAddr, "192.168.1.20/24").With(agent.ClockSynced, true))
 	named := map[string]bool{}
 	for _, p := range w.profiles {
 		for _, t := range p.Targets {

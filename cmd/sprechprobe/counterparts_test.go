@@ -49,6 +49,9 @@ const (
 	natsPort   = 8443
 )
 
+// namesAddr is where the practice's resolver listens.
+var namesAddr = netip.MustParseAddrPort("127.0.40.53:5353")
+
 // natsAddrs are the NATS hosts, by the way they speak.
 var natsAddrs = map[string]string{
 	"tls": "127.0.40.11", "tls-first": "127.0.40.12", "wss": "127.0.40.13", "auth": "127.0.40.14",
@@ -159,7 +162,7 @@ func (v *vendor) start(t *testing.T, path string, args []string, ready func() bo
 
 func (v *vendor) startNames(t *testing.T, path string) {
 	t.Helper()
-	v.names = netip.AddrPortFrom(netip.MustParseAddr("127.0.40.53"), 5353)
+	v.names = namesAddr
 	args := []string{"--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces",
 		"--listen-address=" + v.names.Addr().String(), fmt.Sprintf("--port=%d", v.names.Port()), "--local=/" + domain + "/",
 		"--address=/video." + domain + "/" + webAddr, "--address=/turn." + domain + "/" + coturnAddr}
