@@ -5,7 +5,8 @@ package agent
 // those in brackets may be absent.
 //
 //	host hosts   names, or addresses where there is no name; hosts by ", "
-//	port ports   one port; several, or a range, by ", "
+//	port ports   one port; several by ", ", a range by "-"; the ports of
+//	             turn-all-block, turn-server and guest-net say "UDP 5349"
 //	addrs        addresses by ", "
 //	sender       address of the device that rejected, from its ICMP error
 //	open of      how many of how many answered
@@ -18,8 +19,8 @@ var Args = map[Code][]string{
 	ClockWrong:         {"[skew_s]"}, // far end's clock minus ours, whole seconds
 	Captive:            {"host", "[portal]"},
 	DNSFail:            {"[resolver]"},
-	DNSNX:              {"host", "[resolver]"},
-	DNSBogon:           {"host", "addrs", "[resolver]"},
+	DNSNX:              {"hosts", "[resolver]"},
+	DNSBogon:           {"hosts", "addrs", "[resolver]"},
 	DNSDrift:           {"host", "addrs", "pins"},
 	DNSDriftBlock:      {"host", "open", "blocked"}, // addresses here
 	GuestNet:           {"ports"},

@@ -239,7 +239,7 @@ func twoProfiles() scenario {
 		agent.See(agent.ProbeSTUN, target(meet, "116.203.2.2", 3478, agent.UDP), agent.Silent, agent.Timeout),
 	}
 	fs := []agent.Finding{
-		finding(agent.DNSNX, agent.Major, agent.CausePractice, map[string]string{"host": "hd." + meet, "resolver": "192.168.1.1"}, 2),
+		finding(agent.DNSNX, agent.Major, agent.CausePractice, map[string]string{"hosts": "hd." + meet, "resolver": "192.168.1.1"}, 2),
 		finding(agent.PortRangeUDP, agent.Critical, agent.CausePractice, map[string]string{"host": meet, "ports": "10000-20000", "sender": "192.168.1.1"}, 1),
 		finding(agent.STUNUDPBlock, agent.Major, agent.CauseUnknown, map[string]string{"host": meet, "port": "3478"}, 3),
 		finding(agent.CentralDown, agent.Minor, agent.CauseUnknown, map[string]string{"host": "fleet.example"}),

@@ -93,9 +93,9 @@ var matrix = []struct {
 		edit: func(w *world) { w.deadLine().on("dns", becomes(agent.Refused, agent.ServFail)) }},
 	{id: "X05 resolver dead, published addresses answer", want: "dns-fail", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("dns", dropped).unresolved() }},
-	{id: "X06 names filtered", want: "dns-nx dns-nx dns-nx dns-nx dns-nx dns-nx", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
+	{id: "X06 names filtered", want: "dns-nx", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("dns", becomes(agent.Refused, agent.NXDomain)).unresolved() }},
-	{id: "X07 names to 0.0.0.0", want: "dns-bogon dns-bogon dns-bogon dns-bogon dns-bogon dns-bogon", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
+	{id: "X07 names to 0.0.0.0", want: "dns-bogon", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) {
 			w.on("dns", func(e agent.Evidence) agent.Evidence {
 				return becomes(agent.Tampered, agent.Bogon)(e).With(agent.Addrs, "0.0.0.0")
@@ -104,6 +104,12 @@ var matrix = []struct {
 	{id: "X08 only the relay's name filtered", want: "dns-nx", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) {
 			w.on("dns coturn", becomes(agent.Refused, agent.NXDomain)).on("stun", gone).on("turn", gone)
+		}},
+	{id: "X08 only the group's names filtered, published addresses answer", want: "dns-nx", verdict: "blocked", caps: "oon", cause: agent.CausePractice,
+		edit: func(w *world) {
+			for _, h := range []string{"nats1", "nats2", "nats3"} {
+				w.on("dns "+h, becomes(agent.Refused, agent.NXDomain))
+			}
 		}},
 	{id: "X09 STUN and TURN dropped", want: "turn-all-block stun-udp-block", verdict: "blocked", caps: "nnn",
 		edit: func(w *world) { w.on("coturn udp", dropped).on("coturn tcp", dropped) }},

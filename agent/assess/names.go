@@ -56,50 +56,56 @@ func isLiteral(host string) bool {
 	return err == nil
 }
 
-// dnsNX: single names are denied while the resolver works.
+// dnsNX: names are denied while the resolver works.
 func dnsNX(v *view, pr agent.Profile) []claim {
-	var out []claim
-	for _, i := range v.lookups(pr) {
-		e := v.evidence[i]
+	return v.names(pr, func(e agent.Evidence) bool {
 		switch e.Reason {
 		case agent.NXDomain, agent.NoData, agent.DNSRefused, agent.ServFail:
-		default:
-			continue
+			return e.Outcome == agent.Refused && e.Grade == agent.GradeB
 		}
-		if e.Outcome != agent.Refused || e.Grade != agent.GradeB {
-			continue
-		}
-		c := found([]int{i}, e.Target.Host, "host", e.Target.Host, "resolver", e.Values.Text(agent.Resolver))
-		c.harms = v.hostHarms(pr, e.Target.Host)
-		out = append(out, c)
-	}
-	return out
+		return false
+	})
 }
 
-// dnsBogon: a name leads to an address that cannot be the service's.
+// dnsBogon: names lead to an address that cannot be the service's.
 func dnsBogon(v *view, pr agent.Profile) []claim {
-	var out []claim
-	for _, i := range v.lookups(pr) {
-		e := v.evidence[i]
-		if e.Reason != agent.Bogon || !tampered(e) {
-			continue
-		}
-		c := found([]int{i}, e.Target.Host, "host", e.Target.Host,
-			"addrs", commas(e.Values.Text(agent.Addrs)), "resolver", e.Values.Text(agent.Resolver))
-		c.harms = v.hostHarms(pr, e.Target.Host)
-		out = append(out, c)
+	return v.names(pr, func(e agent.Evidence) bool { return e.Reason == agent.Bogon && tampered(e) })
+}
+
+// names makes one claim of all names of the profile whose look-up is bad.
+func (v *view) names(pr agent.Profile, bad func(agent.Evidence) bool) []claim {
+	ix := v.pick(v.lookups(pr), bad)
+	if len(ix) == 0 {
+		return nil
 	}
-	return out
+	target := ""
+	if len(ix) == 1 {
+		target = v.evidence[ix[0]].Target.Host
+	}
+	c := found(ix, target, "hosts", v.hosts(ix), "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver),
+		"addrs", v.list(ix, func(e agent.Evidence) string { return commas(e.Values.Text(agent.Addrs)) }))
+	c.harms = agent.Capabilities{}
+	var lost []string
+	for _, i := range ix {
+		lost = append(lost, v.evidence[i].Target.Host)
+	}
+	for _, host := range lost {
+		for k, s := range v.hostHarms(pr, host, lost) {
+			c.harms[k] = max(c.harms[k], s)
+		}
+	}
+	return one(c)
 }
 
 // hostHarms is what the loss of one name does: everything that its targets
-// feed, but a group that other NATS hosts still carry is only limited.
-func (v *view) hostHarms(pr agent.Profile, host string) agent.Capabilities {
+// feed, but a group that NATS hosts still carry which are not lost is only
+// limited.
+func (v *view) hostHarms(pr agent.Profile, host string, lost []string) agent.Capabilities {
 	harms := agent.Capabilities{}
 	for _, t := range requiring(pr, host) {
 		for _, c := range t.Feeds {
 			s := agent.No
-			if t.Service == agent.NATS && v.otherNATS(pr, host) || t.Service == agent.TURN && c == agent.Group {
+			if t.Service == agent.NATS && v.otherNATS(pr, lost) || t.Service == agent.TURN && c == agent.Group {
 				s = agent.Limited
 			}
 			harms[c] = max(harms[c], s)
@@ -108,9 +114,10 @@ func (v *view) hostHarms(pr agent.Profile, host string) agent.Capabilities {
 	return harms
 }
 
-func (v *view) otherNATS(pr agent.Profile, host string) bool {
+// otherNATS reports whether a NATS host works that is not lost.
+func (v *view) otherNATS(pr agent.Profile, lost []string) bool {
 	for _, t := range targets(pr, agent.NATS, "") {
-		if t.Host != host && v.any(v.looks(t), usable) {
+		if !slices.Contains(lost, t.Host) && v.any(v.looks(t), usable) {
 			return true
 		}
 	}
@@ -194,7 +201,7 @@ func (v *view) driftHarms(pr agent.Profile, d drift) agent.Capabilities {
 		if a := v.evidence[i].Target.Addr; strings.Contains(d.pins, a.String()) {
 			continue
 		}
-		return v.hostHarms(pr, d.host)
+		return v.hostHarms(pr, d.host, []string{d.host})
 	}
 	return nil
 }

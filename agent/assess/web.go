@@ -109,7 +109,7 @@ func certBad(v *view, pr agent.Profile) []claim {
 		switch {
 		case t.Service == agent.TURN:
 			c.harms = agent.Capabilities{agent.Relay: agent.Limited}
-		case t.Service == agent.NATS && v.otherNATS(pr, t.Host):
+		case t.Service == agent.NATS && v.otherNATS(pr, []string{t.Host}):
 			c.harms = agent.Capabilities{agent.Group: agent.Limited}
 		default:
 			c.harms = loss(t)
