@@ -62,11 +62,12 @@ func newBench(t *testing.T, c dashboard.Config) *bench {
 
 // report is what a box says while all is well.
 func report(name string) agent.Report {
+	caps := agent.Capabilities{agent.Direct: agent.OK, agent.Relay: agent.OK, agent.Group: agent.OK}
 	return agent.Report{
 		Schema: agent.Schema, Box: agent.Box{Name: name, Version: "1.2.3"}, Trigger: agent.OnSchedule,
 		Stamp: agent.Stamp{At: start, Clock: agent.ClockSet, UptimeS: 100}, Verdict: agent.Ready,
 		Capabilities: agent.Capabilities{agent.Direct: agent.OK, agent.Relay: agent.OK, agent.Group: agent.OK, agent.Reporting: agent.OK},
-		Profiles:     []agent.ProfileResult{{Name: "demo", Version: "1", Verdict: agent.Ready}},
+		Profiles:     []agent.ProfileResult{{Name: "demo", Version: "1", Verdict: agent.Ready, Capabilities: caps}},
 	}
 }
 
@@ -225,7 +226,7 @@ func TestHostileBox(t *testing.T) {
 	b := newBench(t, dashboard.Config{})
 	r := broken(report(evil))
 	r.Box.Version = evil
-	r.Profiles = []agent.ProfileResult{{Name: evil, Version: evil}}
+	r.Profiles[0].Name, r.Profiles[0].Version = evil, evil
 	r.Findings[0].Code, r.Findings[0].Target, r.Findings[0].Profile = evil, evil, evil
 	r.Findings[0].Args = map[string]string{"hosts": evil, "ports": evil, "sender": evil}
 	r.Evidence[0].Target.Host, r.Evidence[0].Reason = evil, evil

@@ -223,13 +223,20 @@ func proofs(r agent.Report, f agent.Finding, lang advice.Lang) []string {
 func capabilities(r agent.Report, lang advice.Lang) []capability {
 	var out []capability
 	for _, c := range agent.AllCapabilities {
-		st, offered := r.Capabilities[c]
-		if !offered || c == agent.Reporting {
+		if c == agent.Reporting || !offered(r, c) {
 			continue
 		}
+		st := r.Capabilities[c]
 		out = append(out, capability{advice.CapabilityWord(c, lang), advice.StateWord(st, lang), st.String()})
 	}
 	return out
+}
+
+func offered(r agent.Report, c agent.Capability) bool {
+	return slices.ContainsFunc(r.Profiles, func(p agent.ProfileResult) bool {
+		_, ok := p.Capabilities[c]
+		return ok
+	})
 }
 
 func verdict(s state) agent.Verdict {

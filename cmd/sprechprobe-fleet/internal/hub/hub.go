@@ -99,7 +99,9 @@ func (h *Hub) connect(own []nats.Option) error {
 			h.conf.Log.Warn("bus", "err", err)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			h.conf.Log.Warn("bus lost", "err", err)
+			if err != nil { // nil: we left
+				h.conf.Log.Warn("bus lost", "err", err)
+			}
 		}),
 		nats.ConnectHandler(func(*nats.Conn) { h.conf.Log.Info("bus joined") }),
 		nats.ReconnectHandler(func(*nats.Conn) { h.conf.Log.Info("bus joined again") }),

@@ -1,0 +1,95 @@
+// Command sprechprobe-fleet is the vendor's program: it takes the reports of all
+// boxes and shows them, and demonstrates the whole product on one machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes.
+const (
+	exitFailed = 1
+	exitUsage  = 64
+)
+
+// env is what a command gets from the world.
+type env struct {
+	in       *os.File
+	out, err io.Writer
+}
+
+// errUsage wraps what is wrong with the way a command was called.
+type errUsage struct{ error }
+
+type command struct {
+	name, args, what string
+	run              func(ctx context.Context, e env, args []string) error
+}
+
+var commands = []command{
+	{"serve", serveArgs, "take the boxes' reports and show them on a page", serve},
+	{"demo", demoArgs, "the whole product on this machine: far ends, box, dashboard", runDemo},
+	{"version", "", "version and platform", version},
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	code := start(ctx, env{os.Stdin, os.Stdout, os.Stderr}, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// start runs the command that args name and returns the exit code.
+func start(ctx context.Context, e env, args []string) int {
+	if len(args) > 0 {
+		switch args[0] {
+		case "help", "-h", "-help", "--help":
+			usage(e.out)
+			return 0
+		case "-version", "--version":
+			args = []string{"version"}
+		}
+	}
+	for _, c := range commands {
+		if len(args) > 0 && c.name == args[0] {
+			return c.exit(e, c.run(ctx, e, args[1:]))
+		}
+	}
+	if len(args) > 0 {
+		fmt.Fprintf(e.err, "sprechprobe-fleet: no command %q\n", args[0])
+	}
+	usage(e.err)
+	return exitUsage
+}
+
+// exit says how a command ended.
+func (c command) exit(e env, err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(e.out, "usage: sprechprobe-fleet %s %s\n%s\n", c.name, c.args, c.what)
+		return 0
+	}
+	fmt.Fprintf(e.err, "sprechprobe-fleet %s: %v\n", c.name, err)
+	if errors.As(err, new(errUsage)) {
+		fmt.Fprintf(e.err, "usage: sprechprobe-fleet %s %s\n", c.name, c.args)
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func usage(w io.Writer) {
+	fmt.Fprintln(w, "usage: sprechprobe-fleet COMMAND")
+	for _, c := range commands {
+		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.what)
+	}
+	fmt.Fprintln(w, "sprechprobe-fleet COMMAND -h lists what a command takes.")
+}

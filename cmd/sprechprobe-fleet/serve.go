@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+const serveArgs = `[flags]
+  --http ADDR          where the dashboard listens (default 127.0.0.1:8080)
+  --host NAME          a name under which the dashboard may be asked for, besides
+                       localhost and addresses; may be given again
+  --listen ADDR        where the built-in bus listens for boxes (default 127.0.0.1:4222);
+                       beyond this machine only with --nats-config
+  --data DIR           what the built-in bus keeps (default: the user's state directory)
+  --nats-config FILE   a nats-server configuration for the built-in bus, with accounts and TLS
+  --nats-account NAME  the account in it that holds the boxes' reports
+  --nats URL           use this bus instead of the built-in one
+  --creds FILE         our own credentials for the bus
+  --max-bytes N        bound of the stream of reports on disk (default 4 GiB)
+  --max-boxes N        bound of boxes shown (default 10000)`
+
+// serveFlags are the settings of serve.
+type serveFlags struct {
+	http     string
+	hosts    list
+	hub      hub.Config
+	maxBoxes int
+}
+
+func parseServe(args []string) (serveFlags, error) {
+	var s serveFlags
+	f := flags("serve")
+	f.StringVar(&s.http, "http", "127.0.0.1:8080", "")
+	f.Var(&s.hosts, "host", "")
+	f.StringVar(&s.hub.Listen, "listen", "127.0.0.1:4222", "")
+	f.StringVar(&s.hub.Data, "data", "", "")
+	f.StringVar(&s.hub.ConfigFile, "nats-config", "", "")
+	f.StringVar(&s.hub.Account, "nats-account", "", "")
+	f.StringVar(&s.hub.URL, "nats", "", "")
+	f.StringVar(&s.hub.Creds, "creds", "", "")
+	f.Int64Var(&s.hub.MaxBytes, "max-bytes", hub.DefaultMaxBytes, "")
+	f.IntVar(&s.maxBoxes, "max-boxes", 10000, "")
+	if err := parse(f, args); err != nil {
+		return s, err
+	}
+	set := given(f)
+	switch {
+	case s.hub.URL != "" && (set["listen"] || set["data"] || set["nats-config"] || set["nats-account"]):
+		return s, errUsage{errors.New("--nats is another bus: --listen, --data, --nats-config and --nats-account are for the built-in one")}
+	case s.hub.ConfigFile != "" && set["listen"]:
+		return s, errUsage{errors.New("--nats-config says where to listen, so --listen cannot")}
+	case s.hub.ConfigFile == "" && set["nats-account"]:
+		return s, errUsage{errors.New("--nats-account is for --nats-config")}
+	case s.hub.MaxBytes < 1<<20 || s.maxBoxes < 1:
+		return s, errUsage{errors.New("--max-bytes wants at least 1048576, --max-boxes at least 1")}
+	}
+	return s, nil
+}
+
+// serve runs the bus, the registry and the dashboard until ctx ends.
+func serve(ctx context.Context, e env, args []string) error {
+	s, err := parseServe(args)
+	if err != nil {
+		return err
+	}
+	log := slog.New(logHandler(e.err))
+	if s.hub.Log = log; s.hub.Data == "" && s.hub.URL == "" {
+		if s.hub.Data, err = stateDir(); err != nil {
+			return err
+		}
+	}
+	ln, err := net.Listen("tcp", s.http)
+	if err != nil {
+		return fmt.Errorf("dashboard: %w", err)
+	}
+	defer ln.Close()
+	h, err := hub.Open(ctx, s.hub)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	reg := registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: log})
+	page, err := dashboard.New(dashboard.Config{Registry: reg, Bus: h.Connected, Hosts: s.hosts, Log: log})
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "dashboard", "http://"+ln.Addr().String()+"/", "bus", h.URL())
+	warnOpen(log, ln.Addr())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		h.Follow(ctx, func(m hub.Message) { reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
+		return nil
+	})
+	g.Go(func() error { reg.Run(ctx); return nil })
+	g.Go(func() error { return page.Serve(ctx, ln) })
+	return g.Wait()
+}
+
+// warnOpen says what a dashboard beyond loopback means: it asks nobody who they
+// are.
+func warnOpen(log *slog.Logger, at net.Addr) {
+	if a, err := netip.ParseAddrPort(at.String()); err == nil && !a.Addr().IsLoopback() {
+		log.Warn("the dashboard has no login: put a proxy that has one in front of it", "dashboard", at.String())
+	}
+}
+
+// stateDir is where a program keeps what must outlive it: what systemd gives,
+// or the user's own (XDG Base Directory Specification).
+func stateDir() (string, error) {
+	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
+		return filepath.Join(d, "bus"), nil
+	}
+	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "sprechprobe-fleet", "bus"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no place for data (name one with --data): %w", err)
+	}
+	return filepath.Join(home, ".local", "state", "sprechprobe-fleet", "bus"), nil
+}
