@@ -1,0 +1,103 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// The budgets of the program on the smallest board.
+const (
+	maxProgram  = 10_500_000 // bytes, mipsle softfloat, stripped
+	maxResident = 20 << 10   // KiB, run, idle
+	maxRound    = 60_000     // bytes on the wire, a healthy round without bandwidth
+)
+
+func TestProgramFits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("LEFT OUT: cross-builds are slow, and this run is a short one")
+	}
+	info, err := os.Stat(build(t, "GOOS=linux", "GOARCH=mipsle", "GOMIPS=softfloat"))
+	must(t, err)
+	t.Logf("mipsle softfloat: %d bytes", info.Size())
+	if info.Size() > maxProgram {
+		t.Errorf("%d bytes, over %d", info.Size(), maxProgram)
+	}
+}
+
+func TestRunFitsInMemory(t *testing.T) {
+	v := newVendor(t)
+	url, reports := bus(t)
+	v.configure(t, "[box]\n", "[box]\ntenant = \"acme\"\n")
+	v.configure(t, "driver = \"none\"", "driver = \"terminal\"\n[central]\nservers = [\""+url+"\"]\n[schedule]\nevery = \"24h\"")
+	d := v.run(t)
+	for n := 1; n <= 5; n++ {
+		until(t, "a round", func() bool { return len(reports()) >= n })
+		d.signal(t, syscall.SIGUSR1)
+	}
+	until(t, "the last round", func() bool { return len(reports()) >= 6 })
+	kib := resident(t, d.cmd.Process.Pid)
+	t.Logf("resident after six rounds: %d KiB", kib)
+	if kib > maxResident {
+		t.Errorf("resident %d KiB, over %d", kib, maxResident)
+	}
+}
+
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	must(t, err)
+	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	var kib int
+	_, err = fmt.Sscan(rest, &kib)
+	must(t, err)
+	return kib
+}
+
+// What a healthy round costs on the wire. It is counted on the loopback of this
+// network, so it says something only where nobody else uses that.
+func TestRoundIsLight(t *testing.T) {
+	if os.Getenv("OWN_NETWORK") == "" {
+		inOwnNetwork(t)
+		return
+	}
+	v := newVendor(t)
+	sprechprobe := build(t)
+	before := loopbackBytes(t)
+	r, code := v.check(t, sprechprobe)
+	sent := loopbackBytes(t) - before
+	expect(t, r, code, 0, agent.Ready)
+	t.Logf("healthy round: %d bytes on the wire", sent)
+	if sent > maxRound {
+		t.Errorf("healthy round: %d bytes on the wire, over %d", sent, maxRound)
+	}
+}
+
+// inOwnNetwork runs the calling test again in a network of its own.
+func inOwnNetwork(t *testing.T) {
+	t.Helper()
+	out, err := command(t, program(t, "unshare", "util-linux"), "-rn", "sh", "-c",
+		program(t, "ip", "iproute2")+` link set lo up && exec "$@"`, "sh",
+		os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$").CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// loopbackBytes counts what the loopback has received, which on a loopback is
+// all that was sent.
+func loopbackBytes(t *testing.T) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/net/dev")
+	must(t, err)
+	_, rest, _ := strings.Cut(string(b), "lo:")
+	var n int
+	_, err = fmt.Sscan(rest, &n)
+	must(t, err)
+	return n
+}
