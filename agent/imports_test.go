@@ -46,8 +46,8 @@ var layers = map[string][]string{
 	"hal/haltest":                    {"hal"},
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/wire/fleet", "cmd/internal/buildinfo"},
 	"cmd/internal/buildinfo":         {},
-	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/..."},
-	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/profile", "cmd/sprechprobe-fleet/internal/..."},
+	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
+	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/profile", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
 }
 
 // unlinked says of which packages no symbol may be in the box's program, and
