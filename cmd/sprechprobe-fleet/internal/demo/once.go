@@ -94,7 +94,7 @@ func (s *stage) light(ctx context.Context, r agent.Report) string {
 	defer wait.Stop()
 	for {
 		l := s.box.now()
-		if strings.HasPrefix(l.word, r.Verdict.String()) {
+		if strings.HasPrefix(l.word, r.Verdict.String()) || r.Verdict == agent.Offline && strings.HasPrefix(l.word, "no-") {
 			return l.String()
 		}
 		select {

@@ -33,7 +33,7 @@ func (s *Service) Profile() string {
 		ProfileName, "Demo-Videosprechstunde", "1", "https://demo.test/ports", "2026-11-01")
 	target := func(service, host string, port uint16, transport, rest string) {
 		fmt.Fprintf(&b, "\n[[target]]\nservice = %q\nhost = %q\npins = [%q]\nport = %d\ntransports = [%q]\n%s\n",
-			service, host, addrs[host], port, transport, rest)
+			service, host, s.addr(host), port, transport, rest)
 	}
 	path := "path = " + strconv.Quote(signalPath) + "\n"
 	target("https", VideoHost, s.Web(VideoHost).Port(), "tcp", path+`feeds = ["direct", "relay"]`)

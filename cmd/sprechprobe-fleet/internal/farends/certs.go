@@ -89,7 +89,7 @@ func (a authority) leaf() (tls.Certificate, error) {
 	}
 	t := template(pkix.Name{CommonName: VideoHost})
 	t.KeyUsage, t.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
-	for name := range addrs {
+	for name := range numbers {
 		t.DNSNames = append(t.DNSNames, name)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, a.cert, &key.PublicKey, a.key)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -27,16 +28,9 @@ const (
 // signalPath takes WebSockets on the web hosts.
 const signalPath = "/signal"
 
-// addrs are where the names lead: all of them loopback, so that nothing leaves
-// the machine and no root is needed.
-var addrs = map[string]netip.Addr{
-	VideoHost: netip.MustParseAddr("127.0.0.21"),
-	GroupHost: netip.MustParseAddr("127.0.0.22"),
-	TURNHost:  netip.MustParseAddr("127.0.0.23"),
-	NATSHost1: netip.MustParseAddr("127.0.0.11"),
-	NATSHost2: netip.MustParseAddr("127.0.0.12"),
-	NATSHost3: netip.MustParseAddr("127.0.0.13"),
-}
+// numbers end the hosts' addresses: 127.0.n.number, all of them loopback, so
+// that nothing leaves the machine and no root is needed.
+var numbers = map[string]byte{VideoHost: 21, GroupHost: 22, TURNHost: 23, NATSHost1: 11, NATSHost2: 12, NATSHost3: 13}
 
 var natsHosts = []string{NATSHost1, NATSHost2, NATSHost3}
 
@@ -51,6 +45,7 @@ const (
 
 // Service is the running service. Its methods are safe for concurrent use.
 type Service struct {
+	block  byte // n of 127.0.n.0/24
 	certs  *certificates
 	zone   *zone
 	doors  doors
@@ -69,11 +64,13 @@ type doors struct {
 	stun, turnUDP *packetDoor
 	turnTCP       *streamDoor
 	nats          []*streamDoor
+	plain         []*streamDoor // port 80 of the web hosts; empty where we may not open it
 }
 
 // Start opens the service. Close ends it.
 func Start() (*Service, error) {
 	s := &Service{active: map[string]bool{}}
+	s.settle()
 	steps := []func() error{s.openCertificates, s.openNames, s.openWeb, s.openTURN, s.openNATS}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -81,6 +78,25 @@ func Start() (*Service, error) {
 		}
 	}
 	return s, nil
+}
+
+// settle finds addresses that no other such service on this machine has, so that
+// each can have the usual ports.
+func (s *Service) settle() {
+	for n := range byte(100) {
+		s.block = n
+		ln, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(s.addr(VideoHost), webPort)))
+		if err == nil {
+			_ = ln.Close()
+			return
+		}
+	}
+	s.block = 0 // somebody has the port on every address: free ports will do
+}
+
+// addr is where a name leads.
+func (s *Service) addr(host string) netip.Addr {
+	return netip.AddrFrom4([4]byte{127, 0, s.block, numbers[host]})
 }
 
 // Close ends the service and all its connections.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -270,7 +271,10 @@ func name(host string) look {
 			return fmt.Sprint("bad answer ", err)
 		}
 		if len(a.Answers) == 1 {
-			return fmt.Sprint(netip.AddrFrom4(a.Answers[0].Body.(*dnsmessage.AResource).A))
+			if at := netip.AddrFrom4(a.Answers[0].Body.(*dnsmessage.AResource).A); at != s.Web(host).Addr() {
+				return at.String()
+			}
+			return "its address"
 		}
 		return a.RCode.String()
 	}
@@ -282,7 +286,7 @@ var looks = []struct {
 	look    look
 	healthy string
 }{
-	{"name", name(farends.VideoHost), "127.0.0.21"},
+	{"name", name(farends.VideoHost), "its address"},
 	{"unknown name", name("other.test"), "RCodeNameError"},
 	{"video", web(farends.VideoHost), "200"},
 	{"group", web(farends.GroupHost), "200"},
@@ -340,7 +344,9 @@ func TestFaults(t *testing.T) {
 			if !ok {
 				t.Fatal("no expectation for this fault")
 			}
-			if err := s.Break(f); err != nil {
+			if err := s.Break(f); errors.Is(err, farends.ErrNoPort80) && os.Getenv("LAB") != "must" {
+				t.Skipf("NOT TESTED: fault %s: %v", f.Name, err)
+			} else if err != nil {
 				t.Fatal(err)
 			}
 			if a := s.Active(); len(a) != 1 || a[0].Name != f.Name {
@@ -427,11 +433,14 @@ func TestProfileCanBeRead(t *testing.T) {
 	}
 }
 
-// Two services can run side by side: the second one finds other ports.
+// Two services can run side by side, each with the usual ports.
 func TestTwoAtOnce(t *testing.T) {
 	a, b := start(t), start(t)
 	if a.TURN() == b.TURN() || a.NATS()[0] == b.NATS()[0] {
-		t.Fatal("both say that they have the same ports")
+		t.Fatal("both say that they are in the same place")
+	}
+	if a.TURN().Port() != b.TURN().Port() {
+		t.Errorf("TURN ports %d and %d, want the usual one", a.TURN().Port(), b.TURN().Port())
 	}
 	check(t, a, "first", nil)
 	check(t, b, "second", nil)

@@ -72,10 +72,10 @@ func FaultOf(s string) (Fault, error) {
 func (s *Service) Break(f Fault) error {
 	s.ground.Lock()
 	defer s.ground.Unlock()
-	s.active[f.Name] = true
 	if err := f.apply(s); err != nil {
 		return fmt.Errorf("fault %s: %w", f.Name, err)
 	}
+	s.active[f.Name] = true
 	return nil
 }
 
@@ -123,13 +123,22 @@ func (s *Service) loseRelay() error {
 	return errors.Join(s.doors.stun.set(closed), s.doors.turnUDP.set(closed), s.doors.turnTCP.set(closed))
 }
 
-func (s *Service) loseAll() error { return s.setAll(dropped) }
+// ErrNoPort80 says that the loss of everything cannot be shown.
+var ErrNoPort80 = errors.New("may not open port 80")
+
+// loseAll wants every door, or else the box finds a sign of life.
+func (s *Service) loseAll() error {
+	if len(s.doors.plain) == 0 {
+		return fmt.Errorf("%w of %s (try as root)", ErrNoPort80, s.addr(VideoHost))
+	}
+	return s.setAll(dropped)
+}
 
 func (s *Service) setAll(m mode) error {
 	var errs []error
 	for _, d := range []*packetDoor{s.doors.dns, s.doors.stun, s.doors.turnUDP} {
 		errs = append(errs, d.set(m))
 	}
-	streams := append([]*streamDoor{s.doors.video, s.doors.group, s.doors.turnTCP}, s.doors.nats...)
+	streams := slices.Concat([]*streamDoor{s.doors.video, s.doors.group, s.doors.turnTCP}, s.doors.nats, s.doors.plain)
 	return errors.Join(append(errs, setEach(streams, m))...)
 }

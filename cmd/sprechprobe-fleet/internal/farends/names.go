@@ -11,12 +11,13 @@ import (
 
 // zone is the name server: it knows the service's names and no other.
 type zone struct {
+	addr func(host string) netip.Addr
 	mu   sync.Mutex
 	gone map[string]bool // names that do not exist for now
 }
 
 func (s *Service) openNames() error {
-	z := &zone{gone: map[string]bool{}}
+	z := &zone{addr: s.addr, gone: map[string]bool{}}
 	door, err := newPacketDoor(netip.MustParseAddrPort("127.0.0.1:0"))
 	if err != nil {
 		return err
@@ -58,8 +59,8 @@ func (z *zone) hide(name string, gone bool) {
 func (z *zone) lookup(name string) (netip.Addr, bool) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	a, ok := addrs[name]
-	return a, ok && !z.gone[name]
+	_, ok := numbers[name]
+	return z.addr(name), ok && !z.gone[name]
 }
 
 // answer is the reply to a question, nil for what is none.

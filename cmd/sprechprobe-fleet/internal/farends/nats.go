@@ -26,7 +26,7 @@ func (s *Service) openNATS() error {
 		if len(s.doors.nats) > 0 {
 			want = s.doors.nats[0].addr.Port()
 		}
-		err = openAt(addrs[host], want, func(at netip.AddrPort) error {
+		err = openAt(s.addr(host), want, func(at netip.AddrPort) error {
 			d, err := newStreamDoor(at)
 			if err == nil {
 				s.doors.nats = append(s.doors.nats, d)

@@ -21,7 +21,7 @@ import (
 // with the usual ones; the relay's port takes plain and DTLS over UDP, and plain
 // and TLS over TCP, told apart by the first byte (RFC 7983 section 7).
 func (s *Service) openTURN() error {
-	host := addrs[TURNHost]
+	host := s.addr(TURNHost)
 	err := openAt(host, stunPort, func(at netip.AddrPort) (err error) {
 		s.doors.stun, err = newPacketDoor(at)
 		return err
@@ -55,7 +55,7 @@ func (s *Service) openRelayPort(at netip.AddrPort) (err error) {
 func (s *Service) startTURN(secure net.Listener) error {
 	const realm = "demo.test"
 	key := turn.GenerateAuthKey("demo", realm, rand.Text()) // nobody is told: the box never logs in
-	relay := &turn.RelayAddressGeneratorStatic{RelayAddress: net.IP(addrs[TURNHost].AsSlice()), Address: addrs[TURNHost].String()}
+	relay := &turn.RelayAddressGeneratorStatic{RelayAddress: net.IP(s.addr(TURNHost).AsSlice()), Address: s.addr(TURNHost).String()}
 	logs := logging.NewDefaultLoggerFactory()
 	logs.DefaultLogLevel, logs.Writer = logging.LogLevelDisabled, io.Discard
 	server, err := turn.NewServer(turn.ServerConfig{

@@ -24,29 +24,50 @@ type web struct {
 func (s *Service) openWeb() error {
 	s.web = &web{}
 	for host, door := range map[string]**streamDoor{VideoHost: &s.doors.video, GroupHost: &s.doors.group} {
-		err := openAt(addrs[host], webPort, func(at netip.AddrPort) (err error) {
+		err := openAt(s.addr(host), webPort, func(at netip.AddrPort) (err error) {
 			*door, err = newStreamDoor(at)
 			return err
 		})
 		if err != nil {
 			return err
 		}
-		s.serve(*door, http.HandlerFunc(s.web.page))
+		s.serve(*door, s.certs.config(), http.HandlerFunc(s.web.page))
 	}
 	s.web.stripper = newPage()
-	s.serve(s.web.stripper, http.HandlerFunc(strippedPage))
+	s.serve(s.web.stripper, s.certs.config(), http.HandlerFunc(strippedPage))
+	s.openPlain()
 	return nil
 }
 
-// serve runs a web server on a listener until the service ends.
-func (s *Service) serve(ln net.Listener, h http.Handler) {
+// openPlain opens port 80 of the web hosts where the system lets us, which is
+// what a box asks when it looks for a login page. Only the loss of everything
+// needs it: a port that nobody opened would refuse, and so give a sign of life.
+func (s *Service) openPlain() {
+	for _, host := range []string{VideoHost, GroupHost} {
+		door, err := newStreamDoor(netip.AddrPortFrom(s.addr(host), 80))
+		if err != nil {
+			return
+		}
+		s.doors.plain = append(s.doors.plain, door)
+		home := fmt.Sprintf("https://%s:%d/", host, s.Web(host).Port())
+		s.serve(door, nil, http.RedirectHandler(home, http.StatusMovedPermanently))
+	}
+}
+
+// serve runs a web server on a listener until the service ends, without TLS
+// where c is nil.
+func (s *Service) serve(door net.Listener, c *tls.Config, h http.Handler) {
+	ln := door
+	if c != nil {
+		ln = tls.NewListener(door, c)
+	}
 	srv := &http.Server{
 		Handler: h, ErrorLog: quiet(),
 		ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second, IdleTimeout: 20 * time.Second,
 		MaxHeaderBytes: 16 << 10,
 	}
 	done := make(chan error, 1)
-	go func() { done <- srv.Serve(tls.NewListener(ln, s.certs.config())) }()
+	go func() { done <- srv.Serve(ln) }()
 	s.later(closer(func() error {
 		_ = ln.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
