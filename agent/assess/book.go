@@ -77,14 +77,15 @@ type look struct {
 func (b *Book) settled() []look {
 	out := make([]look, 0, len(b.order))
 	for _, s := range b.order {
-		out = append(out, b.looks[s].settle())
+		h := b.looks[s]
+		out = append(out, h.settle())
 	}
 	return out
 }
 
-func (h history) settle() look {
+func (h *history) settle() look {
 	switch {
-	case !failed(h.newest) || h.looks > 1 && failed(h.before):
+	case !failed(&h.newest) || h.looks > 1 && failed(&h.before):
 		return look{h.newest, true}
 	case h.looks > 1 && h.before.Outcome == agent.Answered:
 		return look{h.before, true}
@@ -94,6 +95,6 @@ func (h history) settle() look {
 }
 
 // failed reports whether a look was made and did not end well.
-func failed(e agent.Evidence) bool {
+func failed(e *agent.Evidence) bool {
 	return e.Outcome != agent.Answered && e.Outcome != agent.NotLooked
 }

@@ -16,7 +16,7 @@ type natsHost struct {
 
 // nats sorts the profile's required NATS hosts: those that work, and those of
 // which no address works and at least one look is bad in the given way.
-func (v *view) nats(pr agent.Profile, bad func(agent.Evidence) bool) (working int, hit []int, of int) {
+func (v *view) nats(pr agent.Profile, bad func(*agent.Evidence) bool) (working int, hit []int, of int) {
 	if slices.Contains(v.policy.Without, agent.Group) {
 		return 0, nil, 0
 	}
@@ -37,7 +37,7 @@ func (v *view) nats(pr agent.Profile, bad func(agent.Evidence) bool) (working in
 }
 
 // shut reports that not even a connection comes up.
-func (v *view) shut(e agent.Evidence) bool { return v.barred(e) && !connected(e) }
+func (v *view) shut(e *agent.Evidence) bool { return v.barred(e) && !connected(e) }
 
 func groupBlockAll(v *view, pr agent.Profile) []claim {
 	working, hit, of := v.nats(pr, v.shut)
@@ -81,7 +81,7 @@ func groupServer(v *view, pr agent.Profile) []claim {
 
 // wsStripped: TLS passes, but the upgrade to WebSocket does not.
 func wsStripped(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, func(e agent.Evidence) bool { return e.Reason == agent.UpgradeRefused && e.Grade != agent.GradeE })
+	working, hit, of := v.nats(pr, func(e *agent.Evidence) bool { return e.Reason == agent.UpgradeRefused && e.Grade != agent.GradeE })
 	if len(hit) == 0 {
 		return nil
 	}
@@ -96,7 +96,7 @@ func wsStripped(v *view, pr agent.Profile) []claim {
 
 // natsProtoBad: the port opens, but no way of speaking NATS gets an answer.
 func natsProtoBad(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, func(e agent.Evidence) bool {
+	working, hit, of := v.nats(pr, func(e *agent.Evidence) bool {
 		mute := e.Outcome == agent.Silent && e.Grade == agent.GradeD || cut(e) || tampered(e)
 		return mute && connected(e) && e.Reason != agent.UpgradeRefused && e.Reason != agent.TLSUnknownCA && e.Reason != agent.TLSWrongName
 	})
@@ -126,9 +126,9 @@ func guestNet(v *view, pr agent.Profile) []claim {
 			other = append(other, v.looks(t)...)
 		}
 	}
-	web := v.pick(v.required(pr), func(e agent.Evidence) bool { return e.Probe == agent.ProbeWeb && usable(e) })
+	web := v.pick(v.required(pr), func(e *agent.Evidence) bool { return e.Probe == agent.ProbeWeb && usable(e) })
 	over := func(tr agent.Transport) bool {
-		return v.any(other, func(e agent.Evidence) bool { return e.Target.Transport == tr })
+		return v.any(other, func(e *agent.Evidence) bool { return e.Target.Transport == tr })
 	}
 	few := len(v.doors(other)) < 3 && !v.inFritzGuest()
 	if len(web) == 0 || !v.all(other, v.shut) || few || !over(agent.UDP) || !over(agent.TCP) && !v.inFritzGuest() {
@@ -145,7 +145,7 @@ func (v *view) doors(ix []int) []string { return strings.Split(v.portsAndTranspo
 func portRangeBlock(tr agent.Transport) func(*view, agent.Profile) []claim {
 	return func(v *view, pr agent.Profile) []claim {
 		return v.ranges(pr, tr, func(t agent.Target, ix []int) (claim, bool) {
-			hit := v.pick(ix, func(e agent.Evidence) bool { return e.Outcome == agent.Rejected && e.Grade == agent.GradeC })
+			hit := v.pick(ix, func(e *agent.Evidence) bool { return e.Outcome == agent.Rejected && e.Grade == agent.GradeC })
 			return found(hit, t.String(), "host", t.Host, "ports", port(t), "sender", v.sender(hit)),
 				len(hit) > 0 && !v.any(ix, answered)
 		})
@@ -156,7 +156,7 @@ func portRangeBlock(tr agent.Transport) func(*view, agent.Profile) []claim {
 // others.
 func portRangePartial(v *view, pr agent.Profile) []claim {
 	return v.ranges(pr, "", func(t agent.Target, ix []int) (claim, bool) {
-		hit := v.pick(ix, func(e agent.Evidence) bool {
+		hit := v.pick(ix, func(e *agent.Evidence) bool {
 			n, _ := e.Values.Num(agent.Barred)
 			return answered(e) && n > 0
 		})
@@ -173,7 +173,7 @@ func portRangePartial(v *view, pr agent.Profile) []claim {
 func portRangeUnknown(v *view, pr agent.Profile) []claim {
 	return v.ranges(pr, "", func(t agent.Target, ix []int) (claim, bool) {
 		return found(ix, t.String(), "host", t.Host, "ports", port(t), "transport", string(t.Transport)),
-			v.all(ix, func(e agent.Evidence) bool { return e.Outcome == agent.Silent })
+			v.all(ix, func(e *agent.Evidence) bool { return e.Outcome == agent.Silent })
 	})
 }
 
@@ -188,14 +188,14 @@ func (v *view) ranges(pr agent.Profile, tr agent.Transport, judge func(agent.Tar
 }
 
 func centralDown(v *view, _ agent.Profile) []claim {
-	return v.central(func(e agent.Evidence) bool { return failed(e) && e.Reason != agent.AuthRefused })
+	return v.central(func(e *agent.Evidence) bool { return failed(e) && e.Reason != agent.AuthRefused })
 }
 
 func centralAuth(v *view, _ agent.Profile) []claim {
-	return v.central(func(e agent.Evidence) bool { return e.Reason == agent.AuthRefused })
+	return v.central(func(e *agent.Evidence) bool { return e.Reason == agent.AuthRefused })
 }
 
-func (v *view) central(bad func(agent.Evidence) bool) []claim {
+func (v *view) central(bad func(*agent.Evidence) bool) []claim {
 	ix := v.pick(v.of(agent.ProbeUplink), bad)
 	if len(ix) == 0 {
 		return nil

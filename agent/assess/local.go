@@ -29,7 +29,7 @@ func one(c claim) []claim { return []claim{c} }
 // reached reports whether anything beyond the practice spoke to us: then the
 // local side works, whatever it looks like.
 func (v *view) reached() bool {
-	return v.any(v.where(remote), func(e agent.Evidence) bool {
+	return v.any(v.where(remote), func(e *agent.Evidence) bool {
 		return e.Outcome == agent.Answered || e.Outcome == agent.Tampered || e.Outcome == agent.Refused
 	})
 }
@@ -37,7 +37,7 @@ func (v *view) reached() bool {
 // link returns the look at the local side if it failed firmly for this reason
 // and nothing beyond the practice was reached.
 func (v *view) link(why ...agent.Reason) (int, bool) {
-	ix := v.pick(v.of(agent.ProbeLink), func(e agent.Evidence) bool {
+	ix := v.pick(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
 		for _, w := range why {
 			if e.Outcome == agent.Refused && e.Grade == agent.GradeB && e.Reason == w {
 				return true
@@ -77,8 +77,8 @@ func gatewayUnreachable(v *view, _ agent.Profile) []claim {
 
 // routeLocal: the box's own kernel refuses every way out.
 func routeLocal(v *view, _ agent.Profile) []claim {
-	ix := v.where(func(e agent.Evidence) bool { return remote(e) && e.Target.Addr.IsValid() })
-	own := func(e agent.Evidence) bool { return e.Reason == agent.LocalReject || e.Reason == agent.NoRoute }
+	ix := v.where(func(e *agent.Evidence) bool { return remote(e) && e.Target.Addr.IsValid() })
+	own := func(e *agent.Evidence) bool { return e.Reason == agent.LocalReject || e.Reason == agent.NoRoute }
 	if !v.all(ix, own) {
 		return nil
 	}
@@ -87,7 +87,7 @@ func routeLocal(v *view, _ agent.Profile) []claim {
 
 // attempts are the looks at something beyond the practice that really went out.
 func (v *view) attempts() []int {
-	return v.where(func(e agent.Evidence) bool {
+	return v.where(func(e *agent.Evidence) bool {
 		return remote(e) && e.Probe != agent.ProbeCaptive && e.Outcome != agent.NotLooked
 	})
 }
@@ -102,7 +102,7 @@ func wanDown(v *view, _ agent.Profile) []claim {
 	if len(tried) == 0 {
 		tried = v.pick(v.of(agent.ProbeDNS), upstreamDead)
 	}
-	if !v.all(tried, func(e agent.Evidence) bool { return lost(e) || upstreamDead(e) }) {
+	if !v.all(tried, func(e *agent.Evidence) bool { return lost(e) || upstreamDead(e) }) {
 		return nil
 	}
 	c := found(tried, "", "gateway", v.gateway(), "sender", v.sender(tried))
@@ -112,7 +112,7 @@ func wanDown(v *view, _ agent.Profile) []claim {
 
 // gatewayAlive reports whether the gateway answered in this round.
 func (v *view) gatewayAlive() bool {
-	return v.any(v.of(agent.ProbeLink), func(e agent.Evidence) bool {
+	return v.any(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
 		return e.Values.Text(agent.Neighbour) == "reachable"
 	})
 }
@@ -120,7 +120,7 @@ func (v *view) gatewayAlive() bool {
 // freshName reports whether the resolver reached the world for a name that no
 // cache could know.
 func (v *view) freshName() bool {
-	return v.any(v.of(agent.ProbeDNS), func(e agent.Evidence) bool {
+	return v.any(v.of(agent.ProbeDNS), func(e *agent.Evidence) bool {
 		return e.Target.Variant == agent.Uncached && answered(e)
 	})
 }
@@ -129,13 +129,13 @@ func (v *view) freshName() bool {
 // only know from the world, so that the line cannot be dead. An address may
 // come from the resolver's cache; a denial does not stay there long.
 func (v *view) named() bool {
-	return v.any(v.of(agent.ProbeDNS), func(e agent.Evidence) bool {
+	return v.any(v.of(agent.ProbeDNS), func(e *agent.Evidence) bool {
 		return e.Reason == agent.NXDomain || e.Reason == agent.NoData || e.Outcome == agent.Tampered
 	})
 }
 
 // lost reports whether a look ended in a way that a dead line explains.
-func lost(e agent.Evidence) bool {
+func lost(e *agent.Evidence) bool {
 	switch e.Outcome {
 	case agent.Silent:
 		_, connected := e.Values.Num(agent.ConnectTime)
@@ -147,7 +147,7 @@ func lost(e agent.Evidence) bool {
 }
 
 // upstreamDead reports whether a resolver answered that it cannot find out.
-func upstreamDead(e agent.Evidence) bool {
+func upstreamDead(e *agent.Evidence) bool {
 	return e.Probe == agent.ProbeDNS && e.Reason == agent.ServFail
 }
 
@@ -162,13 +162,13 @@ func (v *view) gateway() string {
 // UDP comes back, and no web host shows its own certificate.
 func captive(v *view, _ agent.Profile) []claim {
 	ix := v.pick(v.of(agent.ProbeCaptive), tampered)
-	udp := v.where(func(e agent.Evidence) bool {
+	udp := v.where(func(e *agent.Evidence) bool {
 		return remote(e) && e.Target.Transport == agent.UDP && answered(e)
 	})
 	if len(ix) == 0 || len(udp) > 0 || v.any(v.of(agent.ProbeWeb), usable) {
 		return nil
 	}
-	e := v.evidence[ix[0]]
+	e := &v.evidence[ix[0]]
 	return one(found(ix, e.Target.String(), "host", e.Target.Host, "portal", e.Values.Text(agent.LocationHost)))
 }
 
@@ -194,7 +194,7 @@ func clockWrong(v *view, _ agent.Profile) []claim {
 	if len(off) > 0 && 2*len(off) > told && (len(off) > 1 || v.unsynced()) {
 		return one(found(off, "", "skew_s", strconv.FormatFloat(math.Round(sum/float64(len(off))), 'f', 0, 64)))
 	}
-	before := v.pick(v.of(agent.ProbeLink), func(e agent.Evidence) bool {
+	before := v.pick(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
 		old, _ := e.Values.Flag(agent.BeforeBuild)
 		return old
 	})
@@ -206,7 +206,7 @@ func clockWrong(v *view, _ agent.Profile) []claim {
 
 // unsynced reports whether the kernel itself says that nothing set the clock.
 func (v *view) unsynced() bool {
-	return v.any(v.of(agent.ProbeLink), func(e agent.Evidence) bool {
+	return v.any(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
 		synced, seen := e.Values.Flag(agent.ClockSynced)
 		return seen && !synced
 	})
@@ -216,7 +216,7 @@ func (v *view) unsynced() bool {
 var fritzGuest = netip.MustParsePrefix("192.168.179.0/24")
 
 func (v *view) inFritzGuest() bool {
-	return v.any(v.of(agent.ProbeLink), func(e agent.Evidence) bool {
+	return v.any(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
 		p, err := netip.ParsePrefix(e.Values.Text(agent.LocalAddr))
 		return err == nil && fritzGuest.Contains(p.Addr())
 	})

@@ -46,7 +46,7 @@ func stunBlock(v *view, pr agent.Profile) []claim {
 
 // kept reports whether something in between keeps the target away, however it
 // does so.
-func (v *view) kept(e agent.Evidence) bool { return v.barred(e) || cut(e) || tampered(e) }
+func (v *view) kept(e *agent.Evidence) bool { return v.barred(e) || cut(e) || tampered(e) }
 
 func stunServer(v *view, pr agent.Profile) []claim {
 	return v.stun(pr, v.refused, func(t agent.Target, ix []int) claim {
@@ -58,7 +58,7 @@ func stunServer(v *view, pr agent.Profile) []claim {
 // at least one is bad in the given way. Where a relay exists the loss of STUN
 // makes direct calls rarer; where none exists, or no UDP passes at all, it ends
 // them.
-func (v *view) stun(pr agent.Profile, bad func(agent.Evidence) bool, make func(agent.Target, []int) claim) []claim {
+func (v *view) stun(pr agent.Profile, bad func(*agent.Evidence) bool, make func(agent.Target, []int) claim) []claim {
 	var out []claim
 	for _, t := range targets(pr, agent.STUN, "") {
 		ix := v.looks(t)
@@ -91,7 +91,7 @@ func turnAllBlock(v *view, pr agent.Profile) []claim {
 
 // portsAndTransports lists what is missing as a rule would: "UDP 5349".
 func (v *view) portsAndTransports(ix []int) string {
-	return v.list(ix, func(e agent.Evidence) string {
+	return v.list(ix, func(e *agent.Evidence) string {
 		return strings.ToUpper(string(e.Target.Transport)) + " " + strconv.Itoa(int(e.Target.Port))
 	})
 }
@@ -107,7 +107,7 @@ func turnServer(v *view, pr agent.Profile) []claim {
 
 // refusedOrLost reports a refusal, or silence beside refusals of the same host:
 // Linux answers only some of many packets to closed ports with an error.
-func (v *view) refusedOrLost(e agent.Evidence) bool {
+func (v *view) refusedOrLost(e *agent.Evidence) bool {
 	return v.refused(e) || e.Outcome == agent.Silent
 }
 
@@ -151,11 +151,11 @@ func turnDPIPlain(v *view, pr agent.Profile) []claim {
 	var out []claim
 	for _, t := range targets(pr, agent.TURN, agent.TCP) {
 		ix := v.looks(t)
-		cut := v.pick(ix, func(e agent.Evidence) bool {
+		cut := v.pick(ix, func(e *agent.Evidence) bool {
 			return e.Target.Variant == agent.Plain && e.Grade != agent.GradeE &&
 				(e.Reason == agent.ResetAfter || e.Reason == agent.HTTPAnswer)
 		})
-		tls := v.pick(ix, func(e agent.Evidence) bool { return e.Target.Variant == agent.TLS && answered(e) })
+		tls := v.pick(ix, func(e *agent.Evidence) bool { return e.Target.Variant == agent.TLS && answered(e) })
 		if len(cut) > 0 && len(tls) > 0 {
 			out = append(out, found(append(cut, tls...), t.String(), "host", t.Host, "port", port(t)))
 		}
@@ -166,7 +166,7 @@ func turnDPIPlain(v *view, pr agent.Profile) []claim {
 func turnOpen(v *view, pr agent.Profile) []claim {
 	var out []claim
 	for _, t := range targets(pr, agent.TURN, "") {
-		if ix := v.pick(v.looks(t), func(e agent.Evidence) bool { return e.Reason == agent.OpenRelay }); len(ix) > 0 {
+		if ix := v.pick(v.looks(t), func(e *agent.Evidence) bool { return e.Reason == agent.OpenRelay }); len(ix) > 0 {
 			out = append(out, found(ix, t.String(), "host", t.Host, "port", port(t)))
 		}
 	}
@@ -185,7 +185,7 @@ func (v *view) dependent(pr agent.Profile) []int {
 	if len(targets(pr, agent.STUN, "")) == 0 {
 		return nil
 	}
-	return v.pick(v.of(agent.ProbeMapping), func(e agent.Evidence) bool {
+	return v.pick(v.of(agent.ProbeMapping), func(e *agent.Evidence) bool {
 		m := e.Values.Text(agent.Mapping)
 		return answered(e) && (m == mappingByAddress || m == mappingSeveral)
 	})
@@ -204,7 +204,7 @@ func natEDM(v *view, pr agent.Profile) []claim {
 func natEDMNoRelay(v *view, pr agent.Profile) []claim {
 	ix := v.dependent(pr)
 	relay := v.looksAt(targets(pr, agent.TURN, ""))
-	if len(ix) == 0 || len(relay) > 0 && !v.all(relay, func(e agent.Evidence) bool { return v.kept(e) || v.refused(e) }) {
+	if len(ix) == 0 || len(relay) > 0 && !v.all(relay, func(e *agent.Evidence) bool { return v.kept(e) || v.refused(e) }) {
 		return nil
 	}
 	return one(found(append(ix, relay...), ""))

@@ -10,7 +10,7 @@ import (
 
 // lookups are the looks at names that the profile needs, without the control.
 func (v *view) lookups(pr agent.Profile) []int {
-	return v.where(func(e agent.Evidence) bool {
+	return v.where(func(e *agent.Evidence) bool {
 		return e.Probe == agent.ProbeDNS && e.Target.Variant != agent.Uncached && len(requiring(pr, e.Target.Host)) > 0
 	})
 }
@@ -29,16 +29,16 @@ func requiring(pr agent.Profile, host string) []agent.Target {
 // dnsFail: no name resolves, and it is not the line: an address without a name
 // answered, or the resolver stays silent where there is nothing to compare.
 func dnsFail(v *view, _ agent.Profile) []claim {
-	ix := v.where(func(e agent.Evidence) bool {
+	ix := v.where(func(e *agent.Evidence) bool {
 		return e.Probe == agent.ProbeDNS && e.Target.Variant != agent.Uncached && !isLiteral(e.Target.Host)
 	})
-	dead := func(e agent.Evidence) bool {
+	dead := func(e *agent.Evidence) bool {
 		return e.Reason == agent.NoResolver || e.Grade != agent.GradeE && failed(e) && (e.Outcome == agent.Silent ||
 			e.Outcome == agent.Rejected || e.Reason == agent.ServFail || e.Reason == agent.DNSRefused ||
 			e.Reason == agent.PortUnreachable)
 	}
 	if v.noLiteral() {
-		dead = func(e agent.Evidence) bool {
+		dead = func(e *agent.Evidence) bool {
 			return failed(e) && e.Outcome == agent.Silent || e.Reason == agent.NoResolver
 		}
 	}
@@ -58,7 +58,7 @@ func isLiteral(host string) bool {
 
 // dnsNX: names are denied while the resolver works.
 func dnsNX(v *view, pr agent.Profile) []claim {
-	return v.names(pr, func(e agent.Evidence) bool {
+	return v.names(pr, func(e *agent.Evidence) bool {
 		switch e.Reason {
 		case agent.NXDomain, agent.NoData, agent.DNSRefused, agent.ServFail:
 			return e.Outcome == agent.Refused && e.Grade == agent.GradeB
@@ -69,11 +69,11 @@ func dnsNX(v *view, pr agent.Profile) []claim {
 
 // dnsBogon: names lead to an address that cannot be the service's.
 func dnsBogon(v *view, pr agent.Profile) []claim {
-	return v.names(pr, func(e agent.Evidence) bool { return e.Reason == agent.Bogon && tampered(e) })
+	return v.names(pr, func(e *agent.Evidence) bool { return e.Reason == agent.Bogon && tampered(e) })
 }
 
 // names makes one claim of all names of the profile whose look-up is bad.
-func (v *view) names(pr agent.Profile, bad func(agent.Evidence) bool) []claim {
+func (v *view) names(pr agent.Profile, bad func(*agent.Evidence) bool) []claim {
 	ix := v.pick(v.lookups(pr), bad)
 	if len(ix) == 0 {
 		return nil
@@ -83,7 +83,7 @@ func (v *view) names(pr agent.Profile, bad func(agent.Evidence) bool) []claim {
 		target = v.evidence[ix[0]].Target.Host
 	}
 	c := found(ix, target, "hosts", v.hosts(ix), "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver),
-		"addrs", v.list(ix, func(e agent.Evidence) string { return commas(e.Values.Text(agent.Addrs)) }))
+		"addrs", v.list(ix, func(e *agent.Evidence) string { return commas(e.Values.Text(agent.Addrs)) }))
 	c.harms = agent.Capabilities{}
 	var lost []string
 	for _, i := range ix {
@@ -136,7 +136,7 @@ type drift struct {
 func (v *view) drifts(pr agent.Profile) []drift {
 	var out []drift
 	for _, i := range v.lookups(pr) {
-		e := v.evidence[i]
+		e := &v.evidence[i]
 		pins := requiring(pr, e.Target.Host)[0].Pins
 		if len(pins) == 0 || e.Outcome != agent.Answered {
 			continue
@@ -155,9 +155,9 @@ func (v *view) drifts(pr agent.Profile) []drift {
 		for _, t := range requiring(pr, d.host) {
 			for _, l := range v.looks(t) {
 				switch {
-				case usable(v.evidence[l]):
+				case usable(&v.evidence[l]):
 					d.open = append(d.open, l)
-				case v.barred(v.evidence[l]):
+				case v.barred(&v.evidence[l]):
 					d.shut = append(d.shut, l)
 				}
 			}
@@ -214,4 +214,7 @@ func addrList(as []netip.Addr) string {
 	return strings.Join(words, ", ")
 }
 
-func commas(s string) string { return strings.Join(strings.Fields(s), ", ") }
+// commas joins the words of a list, however its probe has separated them.
+func commas(s string) string {
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }), ", ")
+}

@@ -81,7 +81,7 @@ func (v *view) serves(s agent.Service, ts []agent.Target) bool {
 
 // serving is usable, or a web host behind an inspecting appliance: PCs of the
 // practice usually trust it, and the finding says that they must.
-func serving(e agent.Evidence) bool {
+func serving(e *agent.Evidence) bool {
 	status, seen := e.Values.Num(agent.HTTPStatus)
 	return usable(e) || e.Probe == agent.ProbeWeb && e.Reason == agent.TLSUnknownCA && seen && status < 500
 }

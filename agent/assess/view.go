@@ -23,19 +23,19 @@ type controls struct {
 
 func newView(p Policy, settled []look) *view {
 	v := &view{policy: p, evidence: make([]agent.Evidence, len(settled))}
-	for i, l := range settled {
-		v.evidence[i] = l.Evidence
+	for i := range settled {
+		v.evidence[i] = settled[i].Evidence
 	}
 	v.controls = controlsOf(v.evidence)
-	for i, l := range settled {
-		v.evidence[i].Grade = v.grade(l)
+	for i := range settled {
+		v.evidence[i].Grade = v.grade(&settled[i])
 	}
 	return v
 }
 
 // grade is the look's final grade: silence with a control becomes D, and a
 // failure that was seen only once proves nothing yet.
-func (v *view) grade(l look) agent.Grade {
+func (v *view) grade(l *look) agent.Grade {
 	switch {
 	case !l.firm:
 		return agent.GradeE
@@ -48,7 +48,8 @@ func (v *view) grade(l look) agent.Grade {
 
 func controlsOf(all []agent.Evidence) controls {
 	c := controls{addrs: map[netip.Addr]bool{}}
-	for _, e := range all {
+	for i := range all {
+		e := &all[i]
 		fresh := e.Probe == agent.ProbeDNS && e.Target.Variant == agent.Uncached
 		if !answered(e) || !fresh && (!remote(e) || e.Probe == agent.ProbeCaptive) {
 			continue
@@ -63,14 +64,14 @@ func controlsOf(all []agent.Evidence) controls {
 
 // machineUp reports whether the very machine that e asked answered in another
 // way: then its silence is no outage of its own.
-func (v *view) machineUp(e agent.Evidence) bool { return v.controls.addrs[e.Target.Addr] }
+func (v *view) machineUp(e *agent.Evidence) bool { return v.controls.addrs[e.Target.Addr] }
 
 // proven reports whether the practice's side is known to keep these targets
 // away: a device there said so, or the machines are up.
 func (v *view) proven(ix []int) bool { return v.sender(ix) != "" || v.any(ix, v.machineUp) }
 
 // remote reports whether e is about something beyond the practice.
-func remote(e agent.Evidence) bool {
+func remote(e *agent.Evidence) bool {
 	switch e.Probe {
 	case agent.ProbeLink, agent.ProbeDNS, agent.ProbeUplink, agent.ProbeMapping:
 		return false
@@ -80,10 +81,10 @@ func remote(e agent.Evidence) bool {
 }
 
 // where returns the indexes of the evidence that matches.
-func (v *view) where(match func(agent.Evidence) bool) []int {
+func (v *view) where(match func(*agent.Evidence) bool) []int {
 	var out []int
-	for i, e := range v.evidence {
-		if match(e) {
+	for i := range v.evidence {
+		if match(&v.evidence[i]) {
 			out = append(out, i)
 		}
 	}
@@ -91,26 +92,26 @@ func (v *view) where(match func(agent.Evidence) bool) []int {
 }
 
 func (v *view) of(p agent.ProbeName) []int {
-	return v.where(func(e agent.Evidence) bool { return e.Probe == p })
+	return v.where(func(e *agent.Evidence) bool { return e.Probe == p })
 }
 
 // any reports whether one of the indexed looks matches.
-func (v *view) any(ix []int, match func(agent.Evidence) bool) bool {
-	return slices.ContainsFunc(ix, func(i int) bool { return match(v.evidence[i]) })
+func (v *view) any(ix []int, match func(*agent.Evidence) bool) bool {
+	return slices.ContainsFunc(ix, func(i int) bool { return match(&v.evidence[i]) })
 }
 
 // pick returns those of the indexed looks that match.
-func (v *view) pick(ix []int, match func(agent.Evidence) bool) []int {
+func (v *view) pick(ix []int, match func(*agent.Evidence) bool) []int {
 	var out []int
 	for _, i := range ix {
-		if match(v.evidence[i]) {
+		if match(&v.evidence[i]) {
 			out = append(out, i)
 		}
 	}
 	return out
 }
 
-func (v *view) all(ix []int, match func(agent.Evidence) bool) bool {
+func (v *view) all(ix []int, match func(*agent.Evidence) bool) bool {
 	return len(ix) > 0 && len(v.pick(ix, match)) == len(ix)
 }
 
@@ -134,7 +135,7 @@ func probeOf(s agent.Service) agent.ProbeName {
 // variants and alternative ports.
 func (v *view) looks(t agent.Target) []int {
 	probe := probeOf(t.Service)
-	return v.where(func(e agent.Evidence) bool {
+	return v.where(func(e *agent.Evidence) bool {
 		return e.Probe == probe && e.Target.Host == t.Host && e.Target.Transport == t.Transport &&
 			(e.Target.Port == t.Port || slices.Contains(t.AltPorts, e.Target.Port))
 	})
@@ -162,35 +163,35 @@ func (v *view) looksAt(ts []agent.Target) []int {
 
 // Classes of failed looks.
 
-func answered(e agent.Evidence) bool { return e.Outcome == agent.Answered }
-func tampered(e agent.Evidence) bool { return e.Outcome == agent.Tampered && e.Grade != agent.GradeE }
+func answered(e *agent.Evidence) bool { return e.Outcome == agent.Answered }
+func tampered(e *agent.Evidence) bool { return e.Outcome == agent.Tampered && e.Grade != agent.GradeE }
 
 // usable reports whether a browser could work with what answered.
-func usable(e agent.Evidence) bool {
+func usable(e *agent.Evidence) bool {
 	return answered(e) && e.Reason != agent.TLSExpired && e.Reason != agent.HTTPError
 }
 
 // barred reports whether something between the box and the target swallows or
 // rejects: silence with a control, a middlebox that is named, or a reset that
 // came faster than the target could have sent it.
-func (v *view) barred(e agent.Evidence) bool {
+func (v *view) barred(e *agent.Evidence) bool {
 	return e.Outcome == agent.Silent && e.Grade == agent.GradeD ||
 		e.Outcome == agent.Rejected && e.Grade == agent.GradeC ||
 		v.forged(e)
 }
 
 // refused reports whether the target itself said no to the very first packet.
-func (v *view) refused(e agent.Evidence) bool {
+func (v *view) refused(e *agent.Evidence) bool {
 	return e.Outcome == agent.Refused && e.Grade == agent.GradeB && !connected(e) && !v.forged(e)
 }
 
 // cut reports whether the connection came up and was ended before an answer.
-func cut(e agent.Evidence) bool {
+func cut(e *agent.Evidence) bool {
 	return e.Outcome == agent.Refused && e.Grade == agent.GradeB && connected(e)
 }
 
 // connected reports whether TCP came up before the look failed.
-func connected(e agent.Evidence) bool {
+func connected(e *agent.Evidence) bool {
 	switch e.Reason {
 	case agent.Reset, agent.PortUnreachable, agent.AdminProhibited, agent.ProtoUnreach:
 		return false
@@ -207,7 +208,7 @@ const shortestForgeable = 6
 
 // forged reports whether a reset came much sooner than the same address is away:
 // then a middlebox sent it in the target's name.
-func (v *view) forged(e agent.Evidence) bool {
+func (v *view) forged(e *agent.Evidence) bool {
 	if e.Reason != agent.Reset {
 		return false
 	}
@@ -215,7 +216,8 @@ func (v *view) forged(e agent.Evidence) bool {
 	if !ok {
 		return false
 	}
-	for _, o := range v.evidence {
+	for i := range v.evidence {
+		o := &v.evidence[i]
 		away, timed := o.Values.Num(agent.ConnectTime)
 		if timed && o.Target.Addr == e.Target.Addr && answered(o) && away > shortestForgeable && took < away/2 {
 			return true
@@ -227,7 +229,7 @@ func (v *view) forged(e agent.Evidence) bool {
 // sender is the address of the device that rejected one of the looks.
 func (v *view) sender(ix []int) string {
 	for _, i := range ix {
-		e := v.evidence[i]
+		e := &v.evidence[i]
 		if s := e.Values.Text(agent.ICMPFrom); s != "" && s != e.Target.Addr.String() {
 			return s
 		}
@@ -238,7 +240,7 @@ func (v *view) sender(ix []int) string {
 // Words for arguments.
 
 func (v *view) hosts(ix []int) string {
-	return v.list(ix, func(e agent.Evidence) string {
+	return v.list(ix, func(e *agent.Evidence) string {
 		if e.Target.Host != "" {
 			return e.Target.Host
 		}
@@ -247,7 +249,7 @@ func (v *view) hosts(ix []int) string {
 }
 
 func (v *view) addrs(ix []int) string {
-	return v.list(ix, func(e agent.Evidence) string {
+	return v.list(ix, func(e *agent.Evidence) string {
 		if !e.Target.Addr.IsValid() {
 			return ""
 		}
@@ -255,10 +257,10 @@ func (v *view) addrs(ix []int) string {
 	})
 }
 
-func (v *view) list(ix []int, word func(agent.Evidence) string) string {
+func (v *view) list(ix []int, word func(*agent.Evidence) string) string {
 	var out []string
 	for _, i := range ix {
-		if w := word(v.evidence[i]); w != "" && !slices.Contains(out, w) {
+		if w := word(&v.evidence[i]); w != "" && !slices.Contains(out, w) {
 			out = append(out, w)
 		}
 	}

@@ -11,11 +11,11 @@ import (
 // httpsBlock: a required web host is kept away by something in between.
 func httpsBlock(v *view, pr agent.Profile) []claim {
 	return v.eachWeb(pr, func(t agent.Target, ix []int) (claim, bool) {
-		bad := v.pick(ix, func(e agent.Evidence) bool {
+		bad := v.pick(ix, func(e *agent.Evidence) bool {
 			return v.barred(e) || cut(e) || tampered(e) && e.Reason != agent.TLSUnknownCA && e.Reason != agent.TLSWrongName
 		})
 		c := found(bad, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(bad))
-		c.open = v.all(bad, func(e agent.Evidence) bool { return e.Outcome == agent.Silent }) && !v.proven(bad)
+		c.open = v.all(bad, func(e *agent.Evidence) bool { return e.Outcome == agent.Silent }) && !v.proven(bad)
 		return c, len(bad) > 0
 	})
 }
@@ -23,7 +23,7 @@ func httpsBlock(v *view, pr agent.Profile) []claim {
 // httpsServer: the service's own web host says no or answers with an error.
 func httpsServer(v *view, pr agent.Profile) []claim {
 	return v.eachWeb(pr, func(t agent.Target, ix []int) (claim, bool) {
-		bad := v.pick(ix, func(e agent.Evidence) bool {
+		bad := v.pick(ix, func(e *agent.Evidence) bool {
 			return e.Reason == agent.HTTPError || v.refused(e)
 		})
 		status := ""
@@ -72,13 +72,13 @@ func port(t agent.Target) string {
 // PCs that trust the appliance may still work, so the web page is not lost; a
 // relay behind it is limited to its plain form.
 func tlsIntercept(v *view, pr agent.Profile) []claim {
-	ix := v.pick(v.required(pr), func(e agent.Evidence) bool {
+	ix := v.pick(v.required(pr), func(e *agent.Evidence) bool {
 		return tampered(e) && (e.Reason == agent.TLSUnknownCA || e.Reason == agent.TLSWrongName)
 	})
 	if len(ix) == 0 {
 		return nil
 	}
-	e := v.evidence[ix[0]]
+	e := &v.evidence[ix[0]]
 	issuer := e.Values.Text(agent.TLSIssuer)
 	if issuer == "" {
 		issuer = "?"
@@ -100,7 +100,7 @@ func tlsIntercept(v *view, pr agent.Profile) []claim {
 func certBad(v *view, pr agent.Profile) []claim {
 	var out []claim
 	for _, t := range pr.Targets {
-		ix := v.pick(v.looks(t), func(e agent.Evidence) bool { return e.Reason == agent.TLSExpired })
+		ix := v.pick(v.looks(t), func(e *agent.Evidence) bool { return e.Reason == agent.TLSExpired })
 		if !t.Required || len(ix) == 0 {
 			continue
 		}
