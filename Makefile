@@ -11,6 +11,9 @@ COMMIT ?= $(shell git log -1 --format=%ct 2>/dev/null)
 INFO = github.com/sprechprobe/sprechprobe/cmd/internal/buildinfo
 BUILD = $(GO) build -trimpath -ldflags="-s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)"
 
+# No inlining outside the hot packages: 0.5 MB less flash on the routers.
+SMALL = $(shell cat packaging/mips.flags)
+
 .PHONY: help build test lab fuzz bench lint demo dist clean counterparts
 
 help: ## list the targets
@@ -46,8 +49,9 @@ demo: build ## the product on this machine: far ends, box, dashboard (make demo 
 dist: ## the box's program for every platform, static and stripped, into dist/
 	@mkdir -p dist
 	@set -e; for t in $(TARGETS); do \
-	  case $$t in armv*) v="GOARCH=arm GOARM=$${t#armv}" ;; mips*) v="GOARCH=$$t GOMIPS=softfloat" ;; *) v="GOARCH=$$t" ;; esac; \
-	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) -o dist/sprechprobe-linux-$$t ./cmd/sprechprobe; \
+	  small=; \
+	  case $$t in armv*) v="GOARCH=arm GOARM=$${t#armv}" ;; mips*) v="GOARCH=$$t GOMIPS=softfloat"; small="$(SMALL)" ;; *) v="GOARCH=$$t" ;; esac; \
+	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) $$small -o dist/sprechprobe-linux-$$t ./cmd/sprechprobe; \
 	  ls -l dist/sprechprobe-linux-$$t | awk '{print $$5, $$9}'; \
 	done
 

@@ -39,6 +39,7 @@ var Args = map[Code][]string{
 	TURNServer:         {"hosts", "ports"},
 	TURNDPIPlain:       {"host", "port"},
 	TURNOpen:           {"host", "port"},
+	TURNAuth:           {"host", "port"},
 	NATEDM:             {},
 	NATEDMNoRelay:      {},
 	GroupBlockAll:      {"hosts", "addrs", "port", "[sender]"},

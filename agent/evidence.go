@@ -23,6 +23,7 @@ const (
 	ProbeSTUN    ProbeName = "stun"    // STUN Binding
 	ProbeMapping ProbeName = "mapping" // NAT mapping, from one socket to several destinations
 	ProbeTURN    ProbeName = "turn"    // TURN Allocate without credentials
+	ProbeRelay   ProbeName = "relay"   // TURN Allocate with credentials, and a datagram through it
 	ProbeNATS    ProbeName = "nats"    // NATS as a target: the ladder up to INFO
 	ProbePorts   ProbeName = "ports"   // a port range, sampled
 	ProbeUplink  ProbeName = "uplink"  // the box's own way to report

@@ -99,6 +99,7 @@ const (
 	TURNServer         Code = "turn-server"
 	TURNDPIPlain       Code = "turn-dpi-plain"
 	TURNOpen           Code = "turn-open"
+	TURNAuth           Code = "turn-auth"
 	NATEDM             Code = "nat-edm"
 	NATEDMNoRelay      Code = "nat-edm-no-relay"
 	GroupBlockAll      Code = "group-block-all"
@@ -120,7 +121,7 @@ var Codes = []Code{
 	DNSFail, DNSNX, DNSBogon, DNSDrift, DNSDriftBlock, GuestNet,
 	HTTPSBlock, HTTPSServer, TLSIntercept, CertBad,
 	UDPAllBlock, STUNUDPBlock, STUNServer,
-	TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer, TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen,
+	TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer, TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth,
 	NATEDM, NATEDMNoRelay,
 	GroupBlockAll, GroupBlockSome, GroupServer, WSStripped, NATSProtoBad,
 	PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown,

@@ -30,6 +30,7 @@ const (
 	MappedIPs     Key = "mapped_ips_count"
 	STUNError     Key = "stun_error_code"
 	Realm         Key = "realm"
+	Relayed       Key = "relayed"
 	Software      Key = "software"
 	TLSVersion    Key = "tls_version"
 	TLSIssuer     Key = "tls_issuer"
@@ -90,6 +91,7 @@ var Keys = map[Key]KeyInfo{
 	MappedPorts:   {Number, "different public ports they saw"},
 	MappedIPs:     {Number, "different public addresses they saw"},
 	STUNError:     {Number, "ERROR-CODE of the STUN answer"},
+	Relayed:       {Fact, "a datagram came back through the relay; false proves nothing"},
 	Realm:         {Words, "REALM of the TURN answer"},
 	Software:      {Words, "SOFTWARE of the STUN answer"},
 	TLSVersion:    {Words, "negotiated protocol version"},
@@ -124,7 +126,7 @@ var Keys = map[Key]KeyInfo{
 	Open:          {Number, "sampled ports that the target itself answered or refused"},
 	Barred:        {Number, "sampled ports that a middlebox rejected"},
 	Quiet:         {Number, "sampled ports without any answer"},
-	BarredPorts:   {Words, "ports that a middlebox rejected"},
+	BarredPorts:   {Words, "ports that a middlebox rejected, ascending, by \", \""},
 	Queued:        {Number, "reports waiting to be sent"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }

@@ -186,7 +186,7 @@ func wordKeys() []string {
 		add("reason", string(r))
 	}
 	for _, p := range []agent.ProbeName{agent.ProbeLink, agent.ProbeDNS, agent.ProbeWeb, agent.ProbeCaptive, agent.ProbeSTUN,
-		agent.ProbeMapping, agent.ProbeTURN, agent.ProbeNATS, agent.ProbePorts, agent.ProbeUplink} {
+		agent.ProbeMapping, agent.ProbeTURN, agent.ProbeRelay, agent.ProbeNATS, agent.ProbePorts, agent.ProbeUplink} {
 		add("probe", string(p))
 	}
 	for _, v := range []agent.Variant{agent.TLS, agent.DTLS, agent.TLSFirst, agent.WS, agent.WSS, agent.Uncached} {

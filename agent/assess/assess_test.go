@@ -177,6 +177,11 @@ var matrix = []struct {
 		}},
 	{id: "open relay", want: "turn-open", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
 		edit: func(w *world) { w.on("turn udp plain", becomes(agent.Answered, agent.OpenRelay)) }},
+	{id: "the box's own relay credentials are refused", want: "turn-auth", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeRelay, agent.Target{Host: "coturn.webprax.de", Addr: someAddr, Port: 5349, Transport: agent.UDP, Variant: agent.Plain},
+				agent.Answered, agent.AuthRefused))
+		}},
 	{id: "P01 credentials revoked", want: "central-auth", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
 		edit: func(w *world) { w.add(agent.See(agent.ProbeUplink, central, agent.Refused, agent.AuthRefused)) }},
 	{id: "N33 report server away", want: "central-down", verdict: "ready", caps: "ooo",

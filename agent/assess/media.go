@@ -173,6 +173,22 @@ func turnOpen(v *view, pr agent.Profile) []claim {
 	return out
 }
 
+// turnAuth: the relay is there, but does not take the box's own credentials. That
+// says nothing about the practice's calls.
+func turnAuth(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, t := range targets(pr, agent.TURN, "") {
+		ix := v.where(func(e *agent.Evidence) bool {
+			return e.Probe == agent.ProbeRelay && e.Reason == agent.AuthRefused && e.Target.Host == t.Host &&
+				e.Target.Port == t.Port && e.Target.Transport == t.Transport
+		})
+		if len(ix) > 0 {
+			out = append(out, found(ix, t.String(), "host", t.Host, "port", port(t)))
+		}
+	}
+	return out
+}
+
 // The words of agent.Mapping.
 const (
 	mappingByAddress = "address-dependent"

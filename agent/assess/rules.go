@@ -116,6 +116,8 @@ var rules = []rule{
 		harms: agent.Capabilities{agent.Relay: agent.Limited}},
 	{code: agent.TURNOpen, severity: agent.Info, cause: agent.CauseVendor,
 		maskedBy: noNames, find: turnOpen},
+	{code: agent.TURNAuth, severity: agent.Info, cause: agent.CauseVendor,
+		maskedBy: noNames, find: turnAuth},
 	{code: agent.NATEDMNoRelay, severity: agent.Critical, cause: agent.CausePractice,
 		maskedBy: join(guest, agent.UDPAllBlock), find: natEDMNoRelay,
 		harms: agent.Capabilities{agent.Direct: agent.No}},

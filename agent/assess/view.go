@@ -73,7 +73,7 @@ func (v *view) proven(ix []int) bool { return v.sender(ix) != "" || v.any(ix, v.
 // remote reports whether e is about something beyond the practice.
 func remote(e *agent.Evidence) bool {
 	switch e.Probe {
-	case agent.ProbeLink, agent.ProbeDNS, agent.ProbeUplink, agent.ProbeMapping:
+	case agent.ProbeLink, agent.ProbeDNS, agent.ProbeUplink, agent.ProbeMapping, agent.ProbeRelay:
 		return false
 	default:
 		return true

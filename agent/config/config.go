@@ -26,6 +26,7 @@ type Config struct {
 	Box        Box
 	Network    Network
 	Schedule   Schedule
+	Relay      Relay
 	Central    Central
 	Lights     Lights
 	Panel      Panel
@@ -56,6 +57,13 @@ type Network struct {
 // Schedule says when the box looks.
 type Schedule struct {
 	Every time.Duration // between rounds, 10 s to 24 h
+}
+
+// Relay is who the box is to the relays of its profiles. Without it their
+// relays are only asked whether they are there.
+type Relay struct {
+	Username     string // empty: no credentials
+	PasswordFile string // path of the password's file; set exactly with Username
 }
 
 // Central is where the box reports to.

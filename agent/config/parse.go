@@ -39,6 +39,7 @@ func Parse(file string, data []byte) (Config, error) {
 	c.Box = box(doc.Key("box"), raw.Box)
 	c.Network = network(doc.Key("network"), raw.Network)
 	c.Schedule.Every = every(doc.Key("schedule").Key("every"), raw.Schedule.Every, c.Schedule.Every)
+	c.Relay = relay(doc.Key("relay"), raw.Relay)
 	c.Central = central(doc.Key("central"), raw.Central)
 	c.Lights = lights(doc.Key("lights"), raw.Lights, c.Lights)
 	c.Panel = panel(doc.Key("panel"), raw.Panel, c.Panel)
@@ -203,6 +204,23 @@ func every(at strict.Place, raw *string, otherwise time.Duration) time.Duration 
 		at.Errorf("%.40q: want a time from 10s to 24h, such as 90s or 5m", *raw)
 	}
 	return d
+}
+
+// maxUsername is the longest USERNAME of STUN, bytes (RFC 8489 section 14.3).
+const maxUsername = 508
+
+func relay(at strict.Place, raw rawRelay) Relay {
+	if raw.Username != "" || at.Key("username").Set() {
+		check(at.Key("username"), strict.Label(raw.Username, maxUsername))
+	}
+	path(at.Key("password_file"), raw.PasswordFile)
+	switch {
+	case raw.Username != "" && raw.PasswordFile == "":
+		at.Key("username").Errorf("password_file is missing")
+	case raw.Username == "" && raw.PasswordFile != "":
+		at.Key("password_file").Errorf("username is missing")
+	}
+	return Relay(raw)
 }
 
 func central(at strict.Place, raw rawCentral) Central {

@@ -10,6 +10,7 @@ type rawConfig struct {
 	Box        rawBox      `toml:"box"`
 	Network    rawNetwork  `toml:"network"`
 	Schedule   rawSchedule `toml:"schedule"`
+	Relay      rawRelay    `toml:"relay"`
 	Central    rawCentral  `toml:"central"`
 	Lights     rawLights   `toml:"lights"`
 	Panel      rawPanel    `toml:"panel"`
@@ -28,6 +29,11 @@ type rawNetwork struct {
 
 type rawSchedule struct {
 	Every *string `toml:"every"`
+}
+
+type rawRelay struct {
+	Username     string `toml:"username"`
+	PasswordFile string `toml:"password_file"`
 }
 
 type rawCentral struct {

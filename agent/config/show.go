@@ -28,6 +28,10 @@ func (c Config) Show() string {
 	p.table("[schedule]")
 	p.set("every", duration(c.Schedule.Every))
 
+	p.table("[relay]")
+	p.set("username", c.Relay.Username)
+	p.set("password_file", c.Relay.PasswordFile)
+
 	p.table("[central]")
 	p.set("servers", c.Central.Servers)
 	p.set("credentials", c.Central.Credentials)

@@ -1,10 +1,12 @@
 package daemon
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/probe/dns"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/probe/nats"
@@ -20,9 +22,10 @@ import (
 const sampledPorts = 6
 
 // probes lists every probe of the box.
-func probes(here link.System, resolvers []netip.AddrPort) round.Probes {
+func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentials) round.Probes {
 	var checker trust.Checker
 	return round.Probes{
+		Relay:   relayProbe(relay, checker),
 		Link:    link.Probe(here),
 		DNS:     dns.Probe(resolvers),
 		Addrs:   dns.Addrs,
@@ -35,6 +38,14 @@ func probes(here link.System, resolvers []netip.AddrPort) round.Probes {
 		Ports:   ports.Probe(sampledPorts),
 		IPv6:    hasIPv6,
 	}
+}
+
+// relayProbe gets an allocation with credentials, nil without them.
+func relayProbe(cred webrtc.Credentials, c trust.Checker) agent.Probe {
+	if cred.Username == "" {
+		return nil
+	}
+	return func(ctx context.Context, t agent.Target) agent.Evidence { return webrtc.Allocate(ctx, t, cred, c) }
 }
 
 // hasIPv6 reports whether there is a route to the public IPv6 internet. Opening

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/assess"
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
+	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 )
 
@@ -27,6 +29,7 @@ type Setup struct {
 	Config   config.Config
 	Profiles []agent.Profile
 	Build    Build
+	relay    webrtc.Credentials
 }
 
 // Load completes a configuration: its profiles are read, and the box gets a name.
@@ -40,7 +43,35 @@ func Load(c config.Config, b Build) (Setup, error) {
 			return Setup{}, fmt.Errorf("box.id is not set, and this machine has no id to derive one from: %w", err)
 		}
 	}
-	return Setup{Config: c, Profiles: ps, Build: b}, nil
+	relay, err := credentials(c.Relay)
+	if err != nil {
+		return Setup{}, err
+	}
+	return Setup{Config: c, Profiles: ps, Build: b, relay: relay}, nil
+}
+
+// maxPassword is more than any relay takes, bytes.
+const maxPassword = 1 << 10
+
+// credentials reads the password for the relays from its file.
+func credentials(c config.Relay) (webrtc.Credentials, error) {
+	if c.Username == "" {
+		return webrtc.Credentials{}, nil
+	}
+	f, err := os.Open(c.PasswordFile)
+	if err != nil {
+		return webrtc.Credentials{}, fmt.Errorf("relay.password_file: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
+	if err != nil {
+		return webrtc.Credentials{}, fmt.Errorf("relay.password_file: %w", err)
+	}
+	password := strings.TrimRight(string(b), "\r\n")
+	if password == "" || len(b) > maxPassword {
+		return webrtc.Credentials{}, fmt.Errorf("relay.password_file %s: want one line of 1 to %d bytes", c.PasswordFile, maxPassword)
+	}
+	return webrtc.Credentials{Username: c.Username, Password: password}, nil
 }
 
 // derivedID is a stable name for a box that was given none. The machine's own id
@@ -75,7 +106,7 @@ func (s Setup) examiner() *examiner {
 func (x *examiner) adopt(s Setup) {
 	x.box, x.tenant, x.profiles = s.box(), s.Config.Box.Tenant, s.Profiles
 	x.policy = assess.Policy{Profiles: s.Profiles, Without: s.Config.Without}
-	x.probes = probes(s.here(), s.Config.Network.Resolvers)
+	x.probes = probes(s.here(), s.Config.Network.Resolvers, s.relay)
 	x.stamp = func() agent.Stamp { return link.Stamp(s.here()) }
 }
 

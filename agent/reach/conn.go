@@ -24,10 +24,10 @@ type packetConn struct {
 }
 
 // Conn gives the socket the form of a connection to one address, for DTLS. Read
-// returns only datagrams from there, and an error that [Classify] understands
-// when an ICMP error about it arrives; ICMP net and host unreachable count from
-// the second time on. While it is used, Ask must not be. Closing it closes the
-// socket.
+// returns only datagrams from there, of at most 4096 bytes, and an error that
+// [Classify] understands when an ICMP error about it arrives; ICMP net and host
+// unreachable count from the second time on. While it is used, Ask must not be.
+// Closing it closes the socket.
 func (s *Socket) Conn(to netip.AddrPort) net.Conn {
 	return &packetConn{s: s, to: unmap(to)}
 }
@@ -38,7 +38,7 @@ func (c *packetConn) Read(b []byte) (int, error) {
 		switch {
 		case err != nil:
 			return 0, err
-		case h.kind == datagram && c.isPeer(h.from):
+		case h.kind == datagram && c.isPeer(h.from) && len(h.data) <= maxAnswer:
 			return copy(b, h.data), nil
 		case h.kind == trouble && c.isPeer(h.notice.dest):
 			if err := c.explain(h.notice); err != nil {

@@ -1,6 +1,7 @@
 package reach_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -213,7 +214,7 @@ func TestUDPAsksAgain(t *testing.T) {
 }
 
 func TestUDPTakesOnlyWhatIsAccepted(t *testing.T) {
-	big := make([]byte, 5000) // over the limit: never seen by accept
+	big := bytes.Repeat([]byte("b"), 5000) // over the limit: accept sees the beginning
 	to := serveUDP(t, loopbacks[0], func(c *net.UDPConn, msg []byte, from netip.AddrPort) {
 		_, _ = c.WriteToUDPAddrPort([]byte("not ours"), from)
 		_, _ = c.WriteToUDPAddrPort(big, from)
@@ -222,11 +223,11 @@ func TestUDPTakesOnlyWhatIsAccepted(t *testing.T) {
 	})
 	var seen []string
 	got, _, r := listen(t, loopbacks[0]).Ask(t.Context(), to, []byte("x"), once, func(answer []byte, from netip.AddrPort) bool {
-		seen = append(seen, fmt.Sprintf("%s %v", answer, from == to))
+		seen = append(seen, fmt.Sprintf("%.8s %d %v", answer, len(answer), from == to))
 		return string(answer) == "ours"
 	})
 	wantResult(t, r, reach.Result{Outcome: agent.Answered, Sends: 1})
-	if d := cmp.Diff([]string{"not ours true", " true", "ours true"}, seen); d != "" || string(got) != "ours" {
+	if d := cmp.Diff([]string{"not ours 8 true", "bbbbbbbb 4097 true", " 0 true", "ours 4 true"}, seen); d != "" || string(got) != "ours" {
 		t.Errorf("got %q, accept saw (-want +got):\n%s", got, d)
 	}
 }

@@ -13,8 +13,10 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 )
 
-// maxAnswer is the largest datagram that is looked at; longer ones are ignored.
-// Nothing that a probe asks for is longer than a packet on the wire.
+// maxAnswer is the largest datagram that is looked at as a whole. Nothing that a
+// probe asks for is longer than a packet on the wire. Of longer ones Ask shows
+// the beginning, one byte more than this: that something came must not pass for
+// silence, and who reads it can tell that it is too long.
 const maxAnswer = 4096
 
 // Socket is one unconnected UDP socket that hears ICMP errors. It may talk to
@@ -23,7 +25,7 @@ type Socket struct {
 	conn *net.UDPConn
 	raw  syscall.RawConn
 	turn chan struct{} // holds one token while somebody asks
-	buf  [maxAnswer]byte
+	buf  [maxAnswer + 1]byte
 }
 
 // Listen opens a socket on a free port of the wildcard address of the family
@@ -67,7 +69,8 @@ func (s *Socket) LocalAddr() netip.AddrPort {
 // 2 s; the last entry is when to stop waiting. A plan of fewer than two entries
 // sends once, at the start. Ask returns the first datagram that accept says is
 // ours, and who sent it. accept is called from this goroutine only, and must
-// not keep the slice it gets. A refusal by the target or a rejection ends the
+// not keep the slice it gets; one of more than 4096 bytes is the beginning of a
+// longer datagram. A refusal by the target or a rejection ends the
 // question at once, but ICMP net and host unreachable can be passing states
 // and count only if no answer came by the end of the plan.
 func (s *Socket) Ask(ctx context.Context, to netip.AddrPort, msg []byte, plan []time.Duration,
@@ -107,7 +110,7 @@ func (s *Socket) wakeOn(ctx context.Context) (end func()) {
 // heard is what came in: a datagram, an entry of the error queue, or nothing.
 type heard struct {
 	kind   uint8
-	data   []byte
+	data   []byte // at most maxAnswer+1 bytes of a datagram
 	from   netip.AddrPort
 	notice notice
 }
@@ -160,9 +163,8 @@ func (s *Socket) listen(fd int) heard {
 			return heard{}
 		case err != nil:
 			continue
-		case n > len(s.buf): // with MSG_TRUNC, n is the true length
-			continue
 		}
+		n = min(n, len(s.buf)) // with MSG_TRUNC, n is the true length
 		return heard{kind: datagram, data: s.buf[:n], from: addrPort(from)}
 	}
 	return heard{}

@@ -174,7 +174,23 @@ func (p Probes) controls(targets []agent.Target, first []agent.Evidence) []step 
 	var out []step
 	out = append(out, p.captive(first)...)
 	out = append(out, p.uncached(targets, first)...)
+	out = append(out, p.relay(first)...)
 	return append(out, p.mapping(first)...)
+}
+
+// relay gets an allocation where the relay has just shown itself, once for each
+// transport: its plain form if that answered.
+func (p Probes) relay(first []agent.Evidence) []step {
+	var out []step
+	for _, e := range first {
+		known := slices.ContainsFunc(out, func(s step) bool {
+			return s.target.Host == e.Target.Host && s.target.Transport == e.Target.Transport
+		})
+		if p.Relay != nil && e.Probe == agent.ProbeTURN && e.Reason == agent.Unauthorized && !known {
+			out = append(out, step{p.Relay, agent.ProbeRelay, e.Target})
+		}
+	}
+	return out
 }
 
 // captive looks for a login page, at the service's own host, when a web host

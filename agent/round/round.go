@@ -33,6 +33,7 @@ type Probes struct {
 	TURN    agent.Probe
 	NATS    agent.Probe
 	Ports   agent.Probe
+	Relay   agent.Probe // nil: no credentials to get an allocation with
 	Mapping func(others []netip.AddrPort) agent.Probe
 	// Addrs reads the addresses of a DNS look.
 	Addrs func(agent.Evidence) []netip.Addr

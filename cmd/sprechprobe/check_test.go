@@ -28,7 +28,11 @@ var build = func() func(t *testing.T, env ...string) string {
 			dir, err := os.MkdirTemp("", "sprechprobe-test-")
 			must(t, err)
 			out := filepath.Join(dir, "sprechprobe")
-			cmd := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", out, ".")
+			args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", out}
+			if strings.Contains(key, "GOARCH=mips") {
+				args = append(args, smallFlags(t)...)
+			}
+			cmd := exec.Command("go", append(args, ".")...)
 			cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 			if text, err := cmd.CombinedOutput(); err != nil {
 				t.Fatalf("build %s: %v\n%s", key, err, text)
@@ -38,6 +42,15 @@ var build = func() func(t *testing.T, env ...string) string {
 		return made[key]
 	}
 }()
+
+// smallFlags are the compiler's flags for the smallest boards, as the Makefile
+// uses them.
+func smallFlags(t *testing.T) []string {
+	t.Helper()
+	b, err := os.ReadFile("../../packaging/mips.flags")
+	must(t, err)
+	return strings.Fields(string(b))
+}
 
 // result is what a run of the program left.
 type result struct {
@@ -91,6 +104,11 @@ func TestCheckAgainstRealServers(t *testing.T) {
 	r, code := v.check(t, sprechprobe)
 	expect(t, r, code, 0, agent.Ready)
 	t.Logf("healthy round: %d ms, %d pieces of evidence", r.TookMS, len(r.Evidence))
+	for _, tr := range []agent.Transport{agent.UDP, agent.TCP} {
+		if !relayed(r, tr) {
+			t.Errorf("with credentials no datagram came back through the relay over %s", tr)
+		}
+	}
 	variants := map[agent.Variant]bool{}
 	for _, e := range r.Evidence {
 		if e.Probe == agent.ProbeNATS {
@@ -103,7 +121,12 @@ func TestCheckAgainstRealServers(t *testing.T) {
 		}
 	}
 
+	v.write(t, "relay.password", []byte("falsch\n"))
+	r, code = v.check(t, sprechprobe)
+	expect(t, r, code, 0, agent.Ready, agent.TURNAuth, agent.TURNAuth)
+
 	v.nats["tls-first"].Shutdown()
+	v.write(t, "relay.password", []byte("geheim\n"))
 	r, code = v.check(t, sprechprobe)
 	expect(t, r, code, 0, agent.Ready, agent.GroupServer)
 
@@ -117,6 +140,17 @@ func TestCheckAgainstRealServers(t *testing.T) {
 	if text := v.box(t, []string{sprechprobe}, "request", "--config", v.config).out; strings.Contains(text, "5349") {
 		t.Errorf("a request for the firewall asks for what the service itself broke:\n%s", text)
 	}
+}
+
+// relayed reports whether a datagram came back through the relay.
+func relayed(r agent.Report, tr agent.Transport) bool {
+	for _, e := range r.Evidence {
+		came, _ := e.Values.Flag(agent.Relayed)
+		if e.Probe == agent.ProbeRelay && e.Target.Transport == tr && came {
+			return true
+		}
+	}
+	return false
 }
 
 // The builds for routers and for the Pi do the same, here under emulation.

@@ -200,7 +200,7 @@ func (v *vendor) startCoturn(t *testing.T, path string) {
 	v.coturn = v.start(t, path, []string{"-n", "--no-cli", "--listening-ip=" + coturnAddr, "--relay-ip=" + coturnAddr,
 		fmt.Sprintf("--listening-port=%d", plainPort), fmt.Sprintf("--tls-listening-port=%d", tlsPort),
 		"--cert=" + filepath.Join(v.dir, "leaf.pem"), "--pkey=" + filepath.Join(v.dir, "leaf.key"),
-		"--realm=" + domain, "--lt-cred-mech", "--user=a:b", "--pidfile=" + filepath.Join(v.dir, "turn.pid"),
+		"--realm=" + domain, "--lt-cred-mech", "--user=box:geheim", "--allow-loopback-peers", "--pidfile=" + filepath.Join(v.dir, "turn.pid"),
 		"--userdb=" + filepath.Join(v.dir, "turn.db"), "--log-file=stdout", "--simple-log"},
 		func() bool { return answersSTUN(coturnAddr, plainPort) && answersSTUN(coturnAddr, tlsPort) })
 }
@@ -268,6 +268,6 @@ func (v *vendor) writeConfig(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(v.dir, "profiles.d"), 0o755))
 	v.profile = v.write(t, "profiles.d/praxis.toml", []byte(p.String()))
 	v.config = v.write(t, "sprechprobe.toml", fmt.Appendf(nil,
-		"profiles = [\"praxis\"]\nprofile_dir = %q\n[box]\nid = \"box-1\"\nname = \"Praxis Nord\"\n[network]\nresolvers = [%q]\n[lights]\ndriver = \"none\"\n",
-		filepath.Join(v.dir, "profiles.d"), v.names))
+		"profiles = [\"praxis\"]\nprofile_dir = %q\n[box]\nid = \"box-1\"\nname = \"Praxis Nord\"\n[network]\nresolvers = [%q]\n[relay]\nusername = \"box\"\npassword_file = %q\n[lights]\ndriver = \"none\"\n",
+		filepath.Join(v.dir, "profiles.d"), v.names, v.write(t, "relay.password", []byte("geheim\n"))))
 }

@@ -34,12 +34,18 @@ const (
 // and gives it back. Answered means that there was an answer; its reason is
 // auth-refused where the credentials are not taken (401, 441) and open-relay
 // where none are asked for, and any other refusal has its stun_error_code only.
-// detail says whether the relayed datagram came back within 2 s: that proves
+// relayed says whether the relayed datagram came back within 2 s: that proves
 // that media can pass, but its absence proves nothing, for a server may deny to
-// relay to the address that asks. Where a certificate is not the target's, the
-// credentials are not shown, and the evidence is that of [TURN]. Values: as TURN; rtt_ms is the whole of the
-// two exchanges.
+// relay to the address that asks; detail says more. Where a certificate is not
+// the target's, the credentials are not shown, and nothing more is seen than by
+// [TURN]. Values: as TURN; rtt_ms is the whole of the two exchanges.
 func Allocate(ctx context.Context, t agent.Target, cred Credentials, c trust.Checker) agent.Evidence {
+	e := allocateAs(ctx, t, cred, c)
+	e.Probe = agent.ProbeRelay
+	return e
+}
+
+func allocateAs(ctx context.Context, t agent.Target, cred Credentials, c trust.Checker) agent.Evidence {
 	if e, bad := unaskable(agent.ProbeTURN, t); bad {
 		return e
 	}
@@ -96,7 +102,8 @@ func (r *relaying) run(ctx context.Context, e agent.Evidence, cred Credentials) 
 	}
 	defer relay.Close()
 	e = with(found(e, agent.Answered, ""), r.answer().values()).With(agent.RTT, time.Since(began))
-	return e.With(agent.Detail, r.reflect(ctx, e.Target, relay))
+	came, detail := r.reflect(ctx, e.Target, relay)
+	return e.With(agent.Relayed, came).With(agent.Detail, detail)
 }
 
 // allocate is the client's, which knows no context: it ends when the client and

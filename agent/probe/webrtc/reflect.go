@@ -24,28 +24,28 @@ const (
 // reflect sends a datagram through the relay to a plain socket of ours, as the
 // far end's NAT sees that socket, and says in words whether it came. The socket
 // knocks at the relayed address first, so that our own NAT lets it in.
-func (r *relaying) reflect(ctx context.Context, t agent.Target, relay net.PacketConn) string {
+func (r *relaying) reflect(ctx context.Context, t agent.Target, relay net.PacketConn) (came bool, detail string) {
 	relayed := addrPort(relay.LocalAddr())
 	s, err := reach.Listen(t.Addr)
 	if err != nil {
-		return "allocated; no socket to reflect to"
+		return false, "no socket to reflect to"
 	}
 	defer s.Close()
 	plain := &ear{asked: t.AddrPort(), req: newBinding()}
 	if got := plain.ask(ctx, s, left(r.way.until, learnEnd)); got.Outcome != agent.Answered || !plain.answer.public().IsValid() {
-		return "allocated; no address known to reflect to"
+		return false, "no address known to reflect to"
 	}
 	if !relayed.IsValid() || !mayFollow(t.Addr, relayed.Addr()) {
-		return "allocated; the relayed address is outside the internet"
+		return false, "the relayed address is outside the internet"
 	}
 	came, code := r.round(ctx, s, relay, plain.answer.public())
 	switch {
 	case came:
-		return "allocated; a relayed datagram came back"
+		return true, "a relayed datagram came back"
 	case code != 0:
-		return "allocated; the server does not relay to our address"
+		return false, "the server does not relay to our address"
 	default:
-		return "allocated; no relayed datagram came back"
+		return false, "no relayed datagram came back"
 	}
 }
 
