@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/schedule"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/hal/console"
@@ -74,6 +75,7 @@ func generation(ctx context.Context, o Options, s Setup, x *examiner) (Setup, er
 	}
 	start("lights", lamps.engine.Run)
 	start("schedule", l.schedule)
+	start("news", l.news)
 	if up != nil {
 		start("uplink", up.Run)
 	}
@@ -118,6 +120,16 @@ func panelTrouble(log *slog.Logger) func(error) {
 func (l *loop) schedule(ctx context.Context) error {
 	job := schedule.Job{Name: "round", Every: l.setup.Config.Schedule.Every}
 	schedule.Run(ctx, l.setup.Config.Box.ID, []schedule.Job{job}, func(string) { l.trigger(agent.OnSchedule) })
+	return nil
+}
+
+// news asks for a round as soon as the way out has changed: whoever plugs in a
+// cable looks at the lights now. A system that tells no news leaves it to the
+// schedule.
+func (l *loop) news(ctx context.Context) error {
+	if err := link.Watch(ctx, l.setup.here(), func() { l.trigger(agent.OnLink) }); err != nil {
+		l.opts.Log.Warn("changes of the network are found by schedule only", "err", err)
+	}
 	return nil
 }
 

@@ -120,6 +120,7 @@ func realGateways(t *testing.T) {
 		}
 	}
 	furnish(t)
+	t.Run("news of the way out", watched)
 	t.Run("link without address", func(t *testing.T) {
 		expect(t, "refused no-lease", map[agent.Key]any{agent.Interface: "box0", agent.Carrier: true, agent.MTU: 1500.0})
 	})
@@ -191,4 +192,56 @@ func strs(prefixes []netip.Prefix) []string {
 		words[i] = p.String()
 	}
 	return words
+}
+
+// watched runs inside: what changes the way out is told once, what does not is
+// not told.
+func watched(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	told, ended := make(chan struct{}, 16), make(chan error, 1)
+	go func() { ended <- link.Watch(ctx, link.System{}, func() { told <- struct{}{} }) }()
+	wait := func(what string) {
+		t.Helper()
+		select {
+		case <-told:
+		case err := <-ended:
+			t.Fatalf("%s: Watch ended: %v", what, err)
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%s: not told", what)
+		}
+	}
+	// Until the watch listens, its first news can be missed; so they are repeated.
+	for up := true; ; up = !up {
+		ip(t, "link set box0 "+map[bool]string{true: "down", false: "up"}[up])
+		select {
+		case <-told:
+		case <-time.After(2 * time.Second):
+			continue
+		}
+		break
+	}
+	ip(t, "link set box0 down")
+	ip(t, "link set box0 up")
+	ip(t, "addr add 10.99.0.2/24 dev box0")
+	wait("address")
+	ip(t, "route add default via 10.99.0.1")
+	wait("gateway")
+	ip(t, "addr change 10.99.0.2/24 dev box0 valid_lft 1000 preferred_lft 1000")
+	ip(t, "addr add 10.99.7.7/32 dev lo")
+	ip(t, "-n router link set lan0 down")
+	wait("cable out")
+	ip(t, "-n router link set lan0 up")
+	wait("cable in")
+	select {
+	case <-told:
+		t.Error("told more often than the way out changed")
+	default:
+	}
+	ip(t, "addr del 10.99.7.7/32 dev lo")
+	ip(t, "addr flush dev box0 scope global")
+	ip(t, "-n router addr replace fd99::1/64 dev lan0 nodad") // lost with the cable
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Watch: %v, want nil at the end", err)
+	}
 }
