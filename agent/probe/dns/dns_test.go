@@ -192,7 +192,7 @@ func TestOneServer(t *testing.T) {
 		{name: "garbage", behave: garble(func([]byte) []byte { return []byte("HTTP/1.1 400 Bad Request\r\n\r\n") }), want: "tampered bad-answer"},
 		{name: "cut in the middle of a record", behave: garble(func(b []byte) []byte { return b[:len(b)-3] }), want: "tampered bad-answer"},
 		{name: "name that points to itself", behave: loop, want: "tampered bad-answer"},
-		{name: "too long for a datagram", behave: garble(func(b []byte) []byte { return append(b, make([]byte, 60000)...) }), want: "silent timeout"},
+		{name: "too long for a datagram", behave: garble(func(b []byte) []byte { return append(b, make([]byte, 60000)...) }), want: "tampered too-much"},
 
 		{name: "cut, whole by TCP", behave: cut(zone(good...)), tcp: true, want: "answered", values: map[agent.Key]any{agent.Addrs: goodAddrs}},
 		{name: "as long as TCP can carry", behave: cut(func(q query) []packet {

@@ -106,6 +106,10 @@ func (x *exchange) accept(b []byte, from netip.AddrPort, into *answer) bool {
 	if from.Port() != x.server.Port() || from.Addr().Unmap() != x.server.Addr().Unmap().WithZone("") {
 		return false
 	}
+	if len(b) > maxDatagram {
+		x.odd = agent.TooMuch
+		return false
+	}
 	a, err := parseAnswer(b, x.q)
 	_, asked := x.sentAt[a.id]
 	switch {

@@ -18,6 +18,9 @@ const (
 	// ednsSize keeps answers below any MTU on the way, so that none arrives in
 	// fragments, which firewalls drop.
 	ednsSize = 1232
+	// maxDatagram is what package reach reads as a whole; no server that heeds
+	// ednsSize comes near it.
+	maxDatagram = 4096
 
 	maxName    = 253 // RFC 1035 section 2.3.4, without the last dot
 	maxLabel   = 63
