@@ -30,6 +30,8 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("nats nats2", reset) }},
 	{id: "N11 NAT by destination", want: "nat-edm", verdict: "ready", caps: "loo", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("mapping", with(agent.Mapping, "address-dependent")) }},
+	{id: "two public addresses of one socket", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.on("mapping", with(agent.Mapping, "several-addresses")) }},
 	{id: "N12 no TLS on 5349", want: "", verdict: "ready", caps: "ooo",
 		edit: func(w *world) {
 			w.on("turn tls", afterConnect(agent.Refused, agent.NotTLS)).on("turn dtls", dropped)

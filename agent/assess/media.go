@@ -189,21 +189,18 @@ func turnAuth(v *view, pr agent.Profile) []claim {
 	return out
 }
 
-// The words of agent.Mapping.
-const (
-	mappingByAddress = "address-dependent"
-	mappingSeveral   = "several-addresses"
-)
+// mappedByAddress is the word of agent.Mapping for a NAT that gives every
+// destination another public port. Several public addresses are another matter:
+// several lines, or a box with several addresses of its own.
+const mappedByAddress = "address-dependent"
 
-// dependent returns the looks that show a NAT which gives every destination
-// another public port.
+// dependent returns the looks that show such a NAT.
 func (v *view) dependent(pr agent.Profile) []int {
 	if len(targets(pr, agent.STUN, "")) == 0 {
 		return nil
 	}
 	return v.pick(v.of(agent.ProbeMapping), func(e *agent.Evidence) bool {
-		m := e.Values.Text(agent.Mapping)
-		return answered(e) && (m == mappingByAddress || m == mappingSeveral)
+		return answered(e) && e.Values.Text(agent.Mapping) == mappedByAddress
 	})
 }
 

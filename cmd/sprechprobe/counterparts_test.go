@@ -79,10 +79,10 @@ func newVendor(t *testing.T) *vendor {
 	t.Helper()
 	dnsmasq, turnserver := program(t, "dnsmasq", "dnsmasq-base"), program(t, "turnserver", "coturn")
 	v := &vendor{dir: t.TempDir(), nats: map[string]*server.Server{}}
-	cert := v.certificates(t)
-	v.startNames(t, dnsmasq)
-	v.startWeb(t, cert)
-	v.startCoturn(t, turnserver)
+	cert := v.certificates(t, "*."+domain)
+	v.startNames(t, dnsmasq, "video."+domain, v.addresses()...)
+	v.startWeb(t, webAddr, webPort, cert)
+	v.startCoturn(t, turnserver, coturnAddr)
 	for kind, addr := range natsAddrs {
 		v.startNATS(t, kind, addr, cert)
 	}
@@ -90,8 +90,8 @@ func newVendor(t *testing.T) *vendor {
 	return v
 }
 
-// certificates makes a CA and one leaf for every name, as files.
-func (v *vendor) certificates(t *testing.T) tls.Certificate {
+// certificates makes a CA and one leaf for all names, as files.
+func (v *vendor) certificates(t *testing.T, names ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -100,7 +100,7 @@ func (v *vendor) certificates(t *testing.T) tls.Certificate {
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, &key.PublicKey, key)
 	must(t, err)
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: domain}, DNSNames: []string{"*." + domain},
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: names[0]}, DNSNames: names,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
 	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, &key.PublicKey, key)
 	must(t, err)
@@ -160,29 +160,35 @@ func (v *vendor) start(t *testing.T, path string, args []string, ready func() bo
 	return cmd
 }
 
-func (v *vendor) startNames(t *testing.T, path string) {
+// addresses are the names of this vendor, as dnsmasq is told.
+func (v *vendor) addresses() []string {
+	out := []string{"--local=/" + domain + "/", "--address=/video." + domain + "/" + webAddr, "--address=/turn." + domain + "/" + coturnAddr}
+	for kind, addr := range natsAddrs {
+		out = append(out, "--address=/"+kind+"."+domain+"/"+addr)
+	}
+	return out
+}
+
+// startNames starts the practice's resolver and waits until it knows a name.
+func (v *vendor) startNames(t *testing.T, path, known string, addresses ...string) {
 	t.Helper()
 	v.names = namesAddr
-	args := []string{"--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces",
-		"--listen-address=" + v.names.Addr().String(), fmt.Sprintf("--port=%d", v.names.Port()), "--local=/" + domain + "/",
-		"--address=/video." + domain + "/" + webAddr, "--address=/turn." + domain + "/" + coturnAddr}
-	for kind, addr := range natsAddrs {
-		args = append(args, "--address=/"+kind+"."+domain+"/"+addr)
-	}
+	args := append([]string{"--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--bind-interfaces", "--user=root", "--group=",
+		"--listen-address=" + v.names.Addr().String(), fmt.Sprintf("--port=%d", v.names.Port())}, addresses...)
 	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, v.names.String())
 	}}
 	v.start(t, path, args, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := r.LookupHost(ctx, "video."+domain+".")
+		_, err := r.LookupHost(ctx, known+".")
 		return err == nil
 	})
 }
 
-func (v *vendor) startWeb(t *testing.T, cert tls.Certificate) {
+func (v *vendor) startWeb(t *testing.T, addr string, port int, cert tls.Certificate) {
 	t.Helper()
-	l, err := tls.Listen("tcp", net.JoinHostPort(webAddr, strconv.Itoa(webPort)), &tls.Config{Certificates: []tls.Certificate{cert}})
+	l, err := tls.Listen("tcp", net.JoinHostPort(addr, strconv.Itoa(port)), &tls.Config{Certificates: []tls.Certificate{cert}})
 	must(t, err)
 	s := &http.Server{ErrorLog: log.New(discard{}, "", 0), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "<h1>Videosprechstunde</h1>")
@@ -195,14 +201,14 @@ type discard struct{}
 
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 
-func (v *vendor) startCoturn(t *testing.T, path string) {
+func (v *vendor) startCoturn(t *testing.T, path, addr string) {
 	t.Helper()
-	v.coturn = v.start(t, path, []string{"-n", "--no-cli", "--listening-ip=" + coturnAddr, "--relay-ip=" + coturnAddr,
+	v.coturn = v.start(t, path, []string{"-n", "--no-cli", "--listening-ip=" + addr, "--relay-ip=" + addr,
 		fmt.Sprintf("--listening-port=%d", plainPort), fmt.Sprintf("--tls-listening-port=%d", tlsPort),
 		"--cert=" + filepath.Join(v.dir, "leaf.pem"), "--pkey=" + filepath.Join(v.dir, "leaf.key"),
 		"--realm=" + domain, "--lt-cred-mech", "--user=box:geheim", "--allow-loopback-peers", "--pidfile=" + filepath.Join(v.dir, "turn.pid"),
 		"--userdb=" + filepath.Join(v.dir, "turn.db"), "--log-file=stdout", "--simple-log"},
-		func() bool { return answersSTUN(coturnAddr, plainPort) && answersSTUN(coturnAddr, tlsPort) })
+		func() bool { return answersSTUN(addr, plainPort) && answersSTUN(addr, tlsPort) })
 }
 
 // answersSTUN asks once.
