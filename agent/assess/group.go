@@ -8,12 +8,6 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 )
 
-// natsHost is one NATS host of a profile and what is wrong with it.
-type natsHost struct {
-	target agent.Target
-	looks  []int
-}
-
 // nats sorts the profile's required NATS hosts: those that work, and those of
 // which no address works and at least one look is bad in the given way.
 func (v *view) nats(pr agent.Profile, bad func(*agent.Evidence) bool) (working int, hit []int, of int) {

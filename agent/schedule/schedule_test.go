@@ -32,8 +32,8 @@ func TestPhaseSpreadsAFleet(t *testing.T) {
 func TestPhaseIsStableAndOfItsJob(t *testing.T) {
 	a := schedule.Job{Name: "round", Every: time.Hour}
 	b := schedule.Job{Name: "bandwidth", Every: time.Hour}
-	if a.Phase("box-1") != a.Phase("box-1") {
-		t.Error("phase changes from call to call")
+	if first, again := a.Phase("box-1"), a.Phase("box-1"); first != again {
+		t.Errorf("phase %v, then %v: it changes from call to call", first, again)
 	}
 	if a.Phase("box-1") == b.Phase("box-1") {
 		t.Error("two jobs of a box share a phase")

@@ -17,29 +17,21 @@ import (
 
 // check makes one round and prints it.
 func check(ctx context.Context, e env, args []string) (int, error) {
-	var src source
-	var format string
 	f := flags("check")
-	f.StringVar(&src.path, "config", "", "")
-	f.StringVar(&src.profiles, "profile", "", "")
-	f.StringVar(&src.lang, "lang", "", "")
-	f.StringVar(&format, "format", "text", "")
+	src := sourceFlags(f)
+	format := f.String("format", "text", "")
 	if err := parse(f, args); err != nil {
 		return exitUsage, err
 	}
-	if format != "text" && format != "json" {
-		return exitUsage, fmt.Errorf("format %q: want text or json", format)
+	if *format != "text" && *format != "json" {
+		return exitUsage, fmt.Errorf("format %q: want text or json", *format)
 	}
-	s, err := src.setup()
-	if err != nil {
-		return exitUsage, err
-	}
-	lang, err := src.language(s.Config)
+	s, lang, err := src.speaking()
 	if err != nil {
 		return exitUsage, err
 	}
 	r := daemon.Check(ctx, s)
-	if format == "json" {
+	if *format == "json" {
 		err = writeJSON(e, r)
 	} else {
 		_, err = fmt.Fprint(e.out, advice.Check(r, lang))
@@ -69,25 +61,17 @@ func writeJSON(e env, r agent.Report) error {
 // request prints the release request, from the newest report that run has kept
 // or, where there is none, from a round of its own.
 func request(ctx context.Context, e env, args []string) (int, error) {
-	var src source
-	var file string
 	f := flags("request")
-	f.StringVar(&src.path, "config", "", "")
-	f.StringVar(&src.profiles, "profile", "", "")
-	f.StringVar(&src.lang, "lang", "", "")
-	f.StringVar(&file, "report", "", "")
+	src := sourceFlags(f)
+	file := f.String("report", "", "")
 	if err := parse(f, args); err != nil {
 		return exitUsage, err
 	}
-	s, err := src.setup()
+	s, lang, err := src.speaking()
 	if err != nil {
 		return exitUsage, err
 	}
-	lang, err := src.language(s.Config)
-	if err != nil {
-		return exitUsage, err
-	}
-	r, err := newestReport(ctx, e, s, file)
+	r, err := newestReport(ctx, e, s, *file)
 	if err != nil {
 		return exitFailed, err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"io/fs"
 	"strings"
 
@@ -48,6 +49,25 @@ func (s source) setup() (daemon.Setup, error) {
 		return daemon.Setup{}, err
 	}
 	return daemon.Load(c, daemon.Build{Version: buildinfo.Version(), Platform: buildinfo.Platform(), Time: buildinfo.Time()})
+}
+
+// sourceFlags are the flags of commands that look and speak.
+func sourceFlags(f *flag.FlagSet) *source {
+	var s source
+	f.StringVar(&s.path, "config", "", "")
+	f.StringVar(&s.profiles, "profile", "", "")
+	f.StringVar(&s.lang, "lang", "", "")
+	return &s
+}
+
+// speaking is the setup and the language to speak about it.
+func (s source) speaking() (daemon.Setup, advice.Lang, error) {
+	setup, err := s.setup()
+	if err != nil {
+		return daemon.Setup{}, "", err
+	}
+	lang, err := s.language(setup.Config)
+	return setup, lang, err
 }
 
 // language is what the flag says, or else the configuration.
