@@ -244,6 +244,9 @@ func (o Options) nats() ([]nats.Option, error) {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
 	if o.NKeySeed != "" {
+		if err := readable(o.NKeySeed); err != nil {
+			return nil, fmt.Errorf("nkey seed: %w", err)
+		}
 		key, err := nats.NkeyOptionFromSeed(o.NKeySeed)
 		if err != nil {
 			return nil, fmt.Errorf("nkey seed %s: %w", o.NKeySeed, err)
@@ -273,7 +276,20 @@ func (o Options) tls(opts []nats.Option) ([]nats.Option, error) {
 	return append(opts, nats.Secure(cfg)), nil
 }
 
+// mostFile bounds the files that are read whole, bytes: a bundle of all public
+// authorities has a quarter of it.
+const mostFile = 1 << 20
+
+// readable reports what keeps a file from being read whole. A pipe without a
+// writer would be waited for, and a device might never end.
 func readable(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() || info.Size() > mostFile {
+		return fmt.Errorf("%s: want a file of at most %d bytes", path, mostFile)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -282,6 +298,9 @@ func readable(path string) error {
 }
 
 func roots(path string) (*x509.CertPool, error) {
+	if err := readable(path); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
 	pem, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)

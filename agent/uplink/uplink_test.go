@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -213,6 +214,16 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// pipe is one that nobody writes to.
+func pipe(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestBadOptions(t *testing.T) {
 	tests := []struct {
 		name string
@@ -225,6 +236,9 @@ func TestBadOptions(t *testing.T) {
 		{"credentials missing", uplink.Options{Tenant: "a", Box: "b", Servers: []string{"nats://x"}, Credentials: "/nowhere/x.creds"}, "/nowhere/x.creds"},
 		{"seed missing", uplink.Options{Tenant: "a", Box: "b", Servers: []string{"nats://x"}, NKeySeed: "/nowhere/x.nk"}, "/nowhere/x.nk"},
 		{"ca missing", uplink.Options{Tenant: "a", Box: "b", Servers: []string{"nats://x"}, CA: "/nowhere/ca.pem"}, "/nowhere/ca.pem"},
+		{"credentials that never end", uplink.Options{Tenant: "a", Box: "b", Servers: []string{"nats://x"}, Credentials: "/dev/zero"}, "/dev/zero"},
+		{"a seed that never comes", uplink.Options{Tenant: "a", Box: "b", Servers: []string{"nats://x"}, NKeySeed: pipe(t)}, "want a file"},
+		{"a ca that never ends", uplink.Options{Tenant: "a", Box: "b", Servers: []string{"nats://x"}, CA: "/dev/zero"}, "/dev/zero"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
