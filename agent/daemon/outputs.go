@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/light"
+	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/hal"
 	"github.com/sprechprobe/sprechprobe/hal/led"
 )
@@ -98,10 +101,28 @@ func ReportFile() string {
 	return filepath.Join(dir, "report.json")
 }
 
+// ReadReport reads a report that run has kept, or that check has written. Where
+// there is none, the error is [io/fs.ErrNotExist].
+func ReadReport(path string) (agent.Report, error) {
+	b, err := strict.ReadFile(path)
+	if err != nil {
+		return agent.Report{}, err
+	}
+	r, err := fleet.Decode(b)
+	if err != nil {
+		return agent.Report{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
 // keep writes the newest report beside its place and moves it there, so that a
-// reader never sees half of one.
+// reader never sees half of one. One that is too long to be read back is cut as
+// it is for the wire.
 func keep(path string, r agent.Report) error {
 	b, err := json.Marshal(r)
+	if len(b) > fleet.MaxReport {
+		b, err = fleet.Encode(r)
+	}
 	if err != nil {
 		return err
 	}

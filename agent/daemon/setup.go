@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
+	"github.com/sprechprobe/sprechprobe/agent/strict"
 )
 
 // Build says what program this is.
@@ -58,12 +58,7 @@ func credentials(c config.Relay) (webrtc.Credentials, error) {
 	if c.Username == "" {
 		return webrtc.Credentials{}, nil
 	}
-	f, err := os.Open(c.PasswordFile)
-	if err != nil {
-		return webrtc.Credentials{}, fmt.Errorf("relay.password_file: %w", err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxPassword+1))
+	b, err := strict.ReadFile(c.PasswordFile)
 	if err != nil {
 		return webrtc.Credentials{}, fmt.Errorf("relay.password_file: %w", err)
 	}

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/agent/daemon"
-	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
 
 // check makes one round and prints it.
@@ -86,17 +84,11 @@ func newestReport(ctx context.Context, e env, s daemon.Setup, file string) (agen
 	if !named {
 		file = daemon.ReportFile()
 	}
-	b, err := os.ReadFile(file)
+	r, err := daemon.ReadReport(file)
 	switch {
-	case err == nil:
-		r, err := fleet.Decode(b)
-		if err != nil {
-			return agent.Report{}, fmt.Errorf("%s: %w", file, err)
-		}
-		if named || time.Since(r.Stamp.At) < 3*s.Config.Schedule.Every {
-			return r, nil
-		}
-	case named || !errors.Is(err, fs.ErrNotExist):
+	case err == nil && (named || time.Since(r.Stamp.At) < 3*s.Config.Schedule.Every):
+		return r, nil
+	case err != nil && (named || !errors.Is(err, fs.ErrNotExist)):
 		return agent.Report{}, err
 	}
 	fmt.Fprintln(e.err, "sprechprobe request: no fresh report of a running box, so this makes a round of its own")
