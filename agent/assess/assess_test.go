@@ -429,3 +429,17 @@ func TestForgedReset(t *testing.T) {
 		t.Errorf("findings %q, want turn-tcp-block", got)
 	}
 }
+
+// A round looks for a login page once, as the second look at a web host that
+// failed: the very first round must already name it.
+func TestLoginPageIsSeenInTheFirstRound(t *testing.T) {
+	w := newWorld("webprax")
+	w.loginPage()
+	first := slices.DeleteFunc(slices.Clone(w.evidence), func(e agent.Evidence) bool { return e.Probe == agent.ProbeCaptive })
+	var b assess.Book
+	b.Add(first, w.evidence)
+	j := assess.Assess(w.policy(), &b, nil, time.Unix(1_800_000_000, 0))
+	if got := codes(j.Findings); got != "captive" {
+		t.Errorf("findings %q, want captive", got)
+	}
+}

@@ -68,12 +68,13 @@ func (b *Book) Add(passes ...[]agent.Evidence) {
 // look is settled evidence and whether it may turn a light red.
 type look struct {
 	agent.Evidence
-	firm bool // an answer, or a failure that was seen twice in a row
+	firm bool // an answer, or a failure that needs no second look
 }
 
 // settled returns one look per subject, in the order of the round. A failure
 // counts only once it was seen twice in a row; until then what was known before
-// it stands.
+// it stands. The look for a login page is itself the second look, at a web host
+// that has failed: a round makes it once.
 func (b *Book) settled() []look {
 	out := make([]look, 0, len(b.order))
 	for _, s := range b.order {
@@ -85,7 +86,7 @@ func (b *Book) settled() []look {
 
 func (h *history) settle() look {
 	switch {
-	case !failed(&h.newest) || h.looks > 1 && failed(&h.before):
+	case !failed(&h.newest) || h.looks > 1 && failed(&h.before) || h.newest.Probe == agent.ProbeCaptive:
 		return look{h.newest, true}
 	case h.looks > 1 && h.before.Outcome == agent.Answered:
 		return look{h.before, true}
