@@ -15,10 +15,29 @@ type Policy struct {
 	Without []agent.Capability
 }
 
-// offers reports whether p offers c and the practice uses it.
-func (p Policy) offers(pr agent.Profile, c agent.Capability) bool {
-	return pr.Offers(c) && !slices.Contains(p.Without, c)
+// used is what of the profiles the practice uses: what a target feeds else is
+// forgotten, and so is a target that feeds nothing else.
+func (p Policy) used() []agent.Profile {
+	out := slices.Clone(p.Profiles)
+	for i := range out {
+		pr := &out[i]
+		pr.Targets = nil
+		for _, t := range p.Profiles[i].Targets {
+			feeds := slices.DeleteFunc(slices.Clone(t.Feeds), p.without)
+			if len(t.Feeds) > 0 && len(feeds) == 0 {
+				continue
+			}
+			t.Feeds = feeds
+			pr.Targets = append(pr.Targets, t)
+		}
+		if p.without(agent.HD) {
+			pr.Thresholds.HDDownBitsPerS, pr.Thresholds.HDUpBitsPerS = 0, 0
+		}
+	}
+	return out
 }
+
+func (p Policy) without(c agent.Capability) bool { return slices.Contains(p.Without, c) }
 
 // Judgement is the part of a report that is judged, with the evidence it rests
 // on in its final grades.
@@ -33,13 +52,13 @@ type Judgement struct {
 // Assess judges the book. Findings that before already had keep their SinceAt;
 // new ones get at.
 func Assess(p Policy, b *Book, before []agent.Finding, at time.Time) Judgement {
-	v := newView(p, b.settled())
+	v := newView(p.used(), b.settled())
 	claims := v.claims()
 	j := Judgement{Evidence: v.evidence, Capabilities: agent.Capabilities{}}
 	for _, c := range agent.AllCapabilities {
 		j.Capabilities[c] = agent.Unknown
 	}
-	for _, pr := range p.Profiles {
+	for _, pr := range v.profiles {
 		r := v.judge(pr, claims)
 		j.Profiles = append(j.Profiles, r)
 		j.Verdict = max(j.Verdict, r.Verdict)
@@ -103,7 +122,7 @@ func (v *view) profilesFor(r rule) []agent.Profile {
 	if r.global {
 		return []agent.Profile{{}}
 	}
-	return v.policy.Profiles
+	return v.profiles
 }
 
 func masked(r rule, profile string, raised []claim) bool {

@@ -131,6 +131,12 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("nats tcp", dropped) }},
 	{id: "X13 the same, where nobody holds groups", want: "", verdict: "ready", caps: "oo-",
 		edit: func(w *world) { w.on("nats tcp", dropped); w.without = []agent.Capability{agent.Group} }},
+	{id: "the group's page, names and certificates, where nobody holds groups", want: "", verdict: "ready", caps: "oo-",
+		edit: func(w *world) {
+			w.on("web pnm", dropped).on("dns nats1", becomes(agent.Refused, agent.NXDomain)).
+				on("nats nats2", afterConnect(agent.Answered, agent.TLSExpired)).on("nats nats3", afterConnect(agent.Tampered, agent.TLSUnknownCA))
+			w.without = []agent.Capability{agent.Group}
+		}},
 	{id: "X14 reset after ClientHello", want: "nats-port-ok-proto-bad", verdict: "blocked", caps: "oon", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("nats tcp", afterConnect(agent.Refused, agent.ResetAfter)) }},
 	{id: "X14 a mute middlebox", want: "nats-port-ok-proto-bad", verdict: "blocked", caps: "oon", cause: agent.CausePractice,

@@ -1,7 +1,6 @@
 package assess
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -11,9 +10,6 @@ import (
 // nats sorts the profile's required NATS hosts: those that work, and those of
 // which no address works and at least one look is bad in the given way.
 func (v *view) nats(pr agent.Profile, bad func(*agent.Evidence) bool) (working int, hit []int, of int) {
-	if slices.Contains(v.policy.Without, agent.Group) {
-		return 0, nil, 0
-	}
 	for _, t := range targets(pr, agent.NATS, "") {
 		if !t.Required {
 			continue

@@ -6,7 +6,7 @@ import "github.com/sprechprobe/sprechprobe/agent"
 func (v *view) judge(pr agent.Profile, claims []claim) agent.ProfileResult {
 	r := agent.ProfileResult{Name: pr.Name, Version: pr.Version, Capabilities: agent.Capabilities{}}
 	for _, c := range agent.AllCapabilities {
-		if v.policy.offers(pr, c) || c == agent.HD && hasHD(pr) {
+		if pr.Offers(c) || c == agent.HD && hasHD(pr) {
 			r.Capabilities[c] = v.base(pr, c)
 		}
 	}

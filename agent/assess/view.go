@@ -10,7 +10,7 @@ import (
 
 // view is the settled evidence as the rules read it.
 type view struct {
-	policy   Policy
+	profiles []agent.Profile // what of them the practice uses
 	evidence []agent.Evidence
 	controls controls
 }
@@ -21,8 +21,8 @@ type controls struct {
 	beyond bool                // something beyond the practice answered, or a name that no cache knew
 }
 
-func newView(p Policy, settled []look) *view {
-	v := &view{policy: p, evidence: make([]agent.Evidence, len(settled))}
+func newView(profiles []agent.Profile, settled []look) *view {
+	v := &view{profiles: profiles, evidence: make([]agent.Evidence, len(settled))}
 	for i := range settled {
 		v.evidence[i] = settled[i].Evidence
 	}
