@@ -367,19 +367,3 @@ func delay(attempts int) time.Duration {
 }
 
 func jittered(d time.Duration) time.Duration { return d/2 + mrand.N(d/2+1) }
-
-// dialer gives the whole handshake a deadline, which the client lifts once it is
-// connected. Without it a half-open wss path holds the client for good.
-type dialer struct{}
-
-func (dialer) Dial(network, address string) (net.Conn, error) {
-	conn, err := net.DialTimeout(network, address, dialLimit)
-	if err != nil {
-		return nil, err
-	}
-	if err := conn.SetDeadline(time.Now().Add(dialLimit)); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
-}

@@ -1,8 +1,11 @@
 package uplink_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -245,6 +248,40 @@ func TestBadOptions(t *testing.T) {
 			_, err := uplink.New(tt.o)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("New: %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+// Whoever answers in the vendor's place cannot fill the memory: what comes before
+// the client is let in is bounded.
+func TestEndlessGreeting(t *testing.T) {
+	for _, tt := range []struct{ scheme, greeting string }{
+		{"nats://", "INFO {\"server_id\":\""},
+		{"tls://", "INFO {\"server_id\":\""},
+		{"ws://", "HTTP/1.1 101 Switching Protocols\r\nX-More: "},
+	} {
+		t.Run(tt.scheme, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			start(t, uplink.Options{Servers: []string{tt.scheme + l.Addr().String()}})
+			conn, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			_, err = io.WriteString(conn, tt.greeting)
+			sent, more := 0, bytes.Repeat([]byte("N"), 64<<10)
+			const most = 16 << 20 // the kernel's buffers take some of it
+			for n := 0; err == nil && sent < most; sent += n {
+				n, err = conn.Write(more)
+			}
+			if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the box let itself be sent %d bytes (%v)", sent, err)
 			}
 		})
 	}
