@@ -43,6 +43,23 @@ var matrix = []struct {
 			w.on("dns nats2", with(agent.Addrs, "128.140.77.77 203.0.113.9"))
 			w.add(w.moved("nats2", "203.0.113.9"))
 		}},
+	{id: "N26 and N27 together: a second address, and a silent IPv6 one", want: "dns-drift", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.on("dns nats2", with(agent.Addrs, "128.140.77.77 203.0.113.9 2001:db8::1"))
+			w.add(w.moved("nats2", "203.0.113.9"))
+			w.add(dropped(w.moved("nats2", "2001:db8::1")))
+		}},
+	{id: "the service has moved, its old address is switched off", want: "dns-drift", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.on("dns nats2", with(agent.Addrs, "203.0.113.9"))
+			moved := w.moved("nats2", "203.0.113.9")
+			w.on("nats2 tcp", dropped).add(moved)
+		}},
+	{id: "X15 moved to an address that the old one begins with", want: "dns-drift-block", verdict: "limited", caps: "ool", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("dns nats2", with(agent.Addrs, "128.140.77.7"))
+			w.add(dropped(w.moved("nats2", "128.140.77.7")))
+		}},
 	{id: "N27 IPv6 silent, IPv4 fine", want: "", verdict: "ready", caps: "ooo",
 		edit: func(w *world) { w.add(dropped(w.moved("nats2", "2001:db8::1"))) }},
 	{id: "N31 range: TCP reset by the server, UDP silent", profile: "zpp-hd", want: "portrange-unknown", verdict: "ready", caps: "o--",
@@ -177,6 +194,14 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("mapping", with(agent.Mapping, "address-dependent")) }},
 	{id: "range rejected by the router", profile: "zpp-hd", want: "portrange-block-udp portrange-block-tcp", verdict: "blocked", caps: "n--", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("ports", rejectedBy(router)) }},
+	{id: "TCP range rejected, which no browser needs", profile: "zpp-hd", want: "portrange-block-tcp", verdict: "ready", caps: "o--", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("ports tcp", rejectedBy(router)) }},
+	{id: "TCP range half open, which no browser needs", profile: "zpp-hd", want: "portrange-partial", verdict: "ready", caps: "o--", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("ports tcp", func(e agent.Evidence) agent.Evidence {
+				return e.With(agent.Barred, 3).With(agent.BarredPorts, "10000 12000")
+			})
+		}},
 	{id: "range half open", profile: "zpp-hd", want: "portrange-partial", verdict: "limited", caps: "l--", cause: agent.CausePractice,
 		edit: func(w *world) {
 			w.on("ports udp", func(e agent.Evidence) agent.Evidence {

@@ -167,10 +167,15 @@ func portRangeUnknown(v *view, pr agent.Profile) []claim {
 	})
 }
 
+// ranges asks judge about each range. One that is not required is worth knowing,
+// no more.
 func (v *view) ranges(pr agent.Profile, tr agent.Transport, judge func(agent.Target, []int) (claim, bool)) []claim {
 	var out []claim
 	for _, t := range targets(pr, agent.Range, tr) {
 		if c, ok := judge(t, v.looks(t)); ok {
+			if !t.Required {
+				c.info, c.harms = true, agent.Capabilities{}
+			}
 			out = append(out, c)
 		}
 	}

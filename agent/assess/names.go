@@ -130,7 +130,7 @@ type drift struct {
 	host       string
 	addrs      string // not published
 	pins       string
-	open, shut []int // looks at published and resolved addresses
+	open, shut []int // looks that get through, at any of its addresses, and that do not, where the name leads
 }
 
 func (v *view) drifts(pr agent.Profile) []drift {
@@ -142,29 +142,31 @@ func (v *view) drifts(pr agent.Profile) []drift {
 			continue
 		}
 		d := drift{look: i, host: e.Target.Host, pins: addrList(pins)}
-		var foreign []netip.Addr
-		for _, a := range parseAddrs(e.Values.Text(agent.Addrs)) {
-			if a.Is4() && !slices.Contains(pins, a) {
-				foreign = append(foreign, a)
-			}
-		}
+		leads := slices.DeleteFunc(parseAddrs(e.Values.Text(agent.Addrs)), netip.Addr.Is6)
+		foreign := slices.DeleteFunc(slices.Clone(leads), func(a netip.Addr) bool { return slices.Contains(pins, a) })
 		if len(foreign) == 0 {
 			continue
 		}
 		d.addrs = addrList(foreign)
-		for _, t := range requiring(pr, d.host) {
-			for _, l := range v.looks(t) {
-				switch {
-				case usable(&v.evidence[l]):
-					d.open = append(d.open, l)
-				case v.barred(&v.evidence[l]):
-					d.shut = append(d.shut, l)
-				}
-			}
-		}
+		d.open, d.shut = v.passage(requiring(pr, d.host), leads)
 		out = append(out, d)
 	}
 	return out
+}
+
+// passage sorts the looks at targets of one host: those that get through, and
+// those at one of the addresses that do not.
+func (v *view) passage(ts []agent.Target, addrs []netip.Addr) (open, shut []int) {
+	for _, i := range v.looksAt(ts) {
+		e := &v.evidence[i]
+		switch {
+		case usable(e):
+			open = append(open, i)
+		case v.barred(e) && slices.Contains(addrs, e.Target.Addr):
+			shut = append(shut, i)
+		}
+	}
+	return open, shut
 }
 
 func dnsDrift(v *view, pr agent.Profile) []claim {
@@ -178,8 +180,9 @@ func dnsDrift(v *view, pr agent.Profile) []claim {
 	return out
 }
 
-// dnsDriftBlock: the published and the resolved address are told apart by a
-// rule in the practice. Browsers go where the name leads.
+// dnsDriftBlock: the name leads to an address that is shut, while another of the
+// host's is open: a rule in the practice tells them apart. Browsers go where the
+// name leads, so a published address that it has left may be shut.
 func dnsDriftBlock(v *view, pr agent.Profile) []claim {
 	var out []claim
 	for _, d := range v.drifts(pr) {
@@ -188,22 +191,10 @@ func dnsDriftBlock(v *view, pr agent.Profile) []claim {
 		}
 		c := found(append(append([]int{d.look}, d.open...), d.shut...), d.host,
 			"host", d.host, "open", v.addrs(d.open), "blocked", v.addrs(d.shut))
-		c.harms = v.driftHarms(pr, d)
+		c.harms = v.hostHarms(pr, d.host, []string{d.host})
 		out = append(out, c)
 	}
 	return out
-}
-
-// driftHarms: only what the name leads to counts; if that is open, the outdated
-// pin harms nobody yet.
-func (v *view) driftHarms(pr agent.Profile, d drift) agent.Capabilities {
-	for _, i := range d.shut {
-		if a := v.evidence[i].Target.Addr; strings.Contains(d.pins, a.String()) {
-			continue
-		}
-		return v.hostHarms(pr, d.host, []string{d.host})
-	}
-	return nil
 }
 
 func addrList(as []netip.Addr) string {

@@ -136,7 +136,7 @@ func probeOf(s agent.Service) agent.ProbeName {
 func (v *view) looks(t agent.Target) []int {
 	probe := probeOf(t.Service)
 	return v.where(func(e *agent.Evidence) bool {
-		return e.Probe == probe && e.Target.Host == t.Host && e.Target.Transport == t.Transport &&
+		return e.Probe == probe && e.Target.Host == t.Host && e.Target.Transport == t.Transport && e.Target.LastPort == t.LastPort &&
 			(e.Target.Port == t.Port || slices.Contains(t.AltPorts, e.Target.Port))
 	})
 }
