@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -18,7 +19,8 @@ const demoArgs = `[flags]
   --lang LANG    de or en (default de)
   --once         break one thing, heal it, say what was seen, and end; the default
                  without a terminal
-  --fault KEY    what to break with --once (default u, UDP)`
+  --fault KEYS   what to break with --once, one after another: keys or names
+                 separated by commas, or all (default u, UDP)`
 
 // runDemo plays on a terminal, and breaks and heals one thing without.
 func runDemo(ctx context.Context, e env, args []string) error {
@@ -38,16 +40,36 @@ func runDemo(ctx context.Context, e env, args []string) error {
 	if c.Lang, err = advice.ParseLang(lang); err != nil {
 		return errUsage{err}
 	}
-	if _, err := farends.FaultOf(fault); err != nil {
+	faults, err := faultsOf(fault)
+	if err != nil {
 		return errUsage{err}
 	}
 	if once || !term.IsTerminal(int(e.in.Fd())) {
 		c.Log = slog.New(logHandler(e.err))
-		return demo.Once(ctx, c, fault)
+		return demo.Once(ctx, c, faults...)
 	}
 	if given(f)["fault"] {
 		return errUsage{errors.New("--fault is for --once: on a terminal, type its key")}
 	}
 	c.Log = slog.New(slog.DiscardHandler) // notes would run through the picture
 	return demo.Play(ctx, c)
+}
+
+// faultsOf reads a list of faults.
+func faultsOf(list string) ([]string, error) {
+	var out []string
+	if list == "all" {
+		for _, f := range farends.Faults() {
+			out = append(out, f.Name)
+		}
+		return out, nil
+	}
+	for name := range strings.SplitSeq(list, ",") {
+		f, err := farends.FaultOf(strings.TrimSpace(name))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f.Name)
+	}
+	return out, nil
 }

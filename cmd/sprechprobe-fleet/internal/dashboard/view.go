@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"html/template"
 	"slices"
@@ -198,7 +199,7 @@ func findings(b registry.Box, l labels, lang advice.Lang, now time.Time) ([]find
 			Key:  rowID(b.Key) + "." + clean(string(f.Code), 60) + "." + clean(f.Target, 120),
 			Code: clean(string(f.Code), 60), Title: t.Title, IT: t.IT,
 			Cause: advice.CauseWord(f.Cause, lang), Severity: f.Severity.String(),
-			Target: clean(f.Target, 120), Proof: proofs(b.Report, f, lang),
+			Target: clean(target(f), 160), Proof: proofs(b.Report, f, lang),
 			Since: l.NotSince, SinceAgeMS: -1,
 		}
 		if !f.SinceAt.IsZero() && b.Report.Stamp.Clock == agent.ClockSet && !f.SinceAt.After(now) {
@@ -208,6 +209,18 @@ func findings(b registry.Box, l labels, lang advice.Lang, now time.Time) ([]find
 		}
 	}
 	return out, more
+}
+
+// target is where a finding is, also where it is about several hosts at once.
+func target(f agent.Finding) string {
+	if f.Target != "" {
+		return f.Target
+	}
+	hosts, ports := cmp.Or(f.Args["hosts"], f.Args["host"]), cmp.Or(f.Args["ports"], f.Args["port"])
+	if hosts == "" || ports == "" {
+		return hosts + ports
+	}
+	return hosts + " · " + ports
 }
 
 func proofs(r agent.Report, f agent.Finding, lang advice.Lang) []string {

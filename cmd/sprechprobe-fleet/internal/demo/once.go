@@ -14,19 +14,21 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/farends"
 )
 
-// deadline is for everything that Once does.
+// deadline is for starting, and for each fault with its healing.
 const deadline = 90 * time.Second
 
-// Once breaks one thing, named by its key or name, waits until the box says so,
-// prints what the light and the dashboard say, heals it, and waits until all is
-// well again.
-func Once(ctx context.Context, c Config, fault string) (err error) {
-	f, err := farends.FaultOf(fault)
-	if err != nil {
-		return err
+// Once breaks things one after another, each named by its key or name: it waits
+// until the box says so, prints what the light and the dashboard say, heals it,
+// and waits until all is well again.
+func Once(ctx context.Context, c Config, faults ...string) (err error) {
+	var all []farends.Fault
+	for _, name := range faults {
+		f, err := farends.FaultOf(name)
+		if err != nil {
+			return err
+		}
+		all = append(all, f)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not done after %v", deadline))
-	defer cancel()
 	s, err := build(ctx, c)
 	if err != nil {
 		return err
@@ -42,7 +44,12 @@ func Once(ctx context.Context, c Config, fault string) (err error) {
 	if err := s.act(ctx, "at first", nil, ready); err != nil {
 		return err
 	}
-	return s.breakAndHeal(ctx, f)
+	for _, f := range all {
+		if err := s.breakAndHeal(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *stage) breakAndHeal(ctx context.Context, f farends.Fault) error {
@@ -61,6 +68,8 @@ func (s *stage) breakAndHeal(ctx context.Context, f farends.Fault) error {
 // act does something, waits until the box reports as wanted, and prints what
 // everybody sees of it.
 func (s *stage) act(ctx context.Context, title string, do func() error, want func(agent.Report) bool) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline/2, fmt.Errorf("not within %v", deadline/2))
+	defer cancel()
 	began := time.Now()
 	if do != nil {
 		if err := do(); err != nil {
@@ -111,8 +120,10 @@ func ready(r agent.Report) bool {
 	return r.Verdict == agent.Ready && !slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Severity > agent.Info })
 }
 
+// finds reports whether a code is found, and does harm: a round that was under
+// way when the fault came may have seen the half of it.
 func finds(r agent.Report, c agent.Code) bool {
-	return slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Code == c })
+	return slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Code == c && f.Severity > agent.Info })
 }
 
 // rowText is what a reader sees of the element with an id, without what is
