@@ -16,6 +16,7 @@ const module = "github.com/sprechprobe/sprechprobe/"
 var layers = map[string][]string{
 	"agent":                          {},
 	"agent/wire/fleet":               {"agent"},
+	"agent/lab":                      {},
 	"agent/reach":                    {"agent"},
 	"agent/trust":                    {"agent", "agent/reach"},
 	"agent/trust/trusttest":          {},
