@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/reach"
 )
 
@@ -77,7 +78,6 @@ func TestRouterSaysNo(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	l := newLab(t)
 	tests := []struct {
 		rule     string
 		to       netip.Addr
@@ -108,7 +108,7 @@ func TestRouterSaysNo(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.to.String()+" "+tt.rule, func(t *testing.T) {
-			l.router.firewall(t, "forward", tt.rule)
+			routerRules(t, tt.rule)
 			check(t, netip.AddrPortFrom(tt.to, openPort), tt.tcp, tt.udp)
 		})
 	}
@@ -127,17 +127,16 @@ func TestServerSaysNo(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	l := newLab(t)
 	check(t, netip.AddrPortFrom(server4, closedPort), reset, refused(agent.PortUnreachable, 3, 3, server4))
 	check(t, netip.AddrPortFrom(server6, closedPort), reset, refused(agent.PortUnreachable, 1, 4, server6))
 
-	l.server.firewall(t, "input", "meta nfproto ipv4 reject with icmp admin-prohibited")
+	serverRules(t, "meta nfproto ipv4 reject with icmp admin-prohibited")
 	no := refused(agent.AdminProhibited, 3, 13, server4)
 	check(t, netip.AddrPortFrom(server4, openPort), no, no)
-	l.server.firewall(t, "input", "meta nfproto ipv4 reject with icmp host-unreachable")
+	serverRules(t, "meta nfproto ipv4 reject with icmp host-unreachable")
 	no = refused(agent.HostUnreachable, 3, 1, server4)
 	check(t, netip.AddrPortFrom(server4, openPort), no, no)
-	l.server.firewall(t, "input", "meta nfproto ipv4 reject", "meta l4proto ipv6-icmp accept", "meta nfproto ipv6 reject")
+	serverRules(t, "meta nfproto ipv4 reject", "meta l4proto ipv6-icmp accept", "meta nfproto ipv6 reject")
 	no = refused(agent.PortUnreachable, 3, 3, server4)
 	check(t, netip.AddrPortFrom(server4, openPort), no, no)
 	no = refused(agent.PortUnreachable, 1, 4, server6)
@@ -149,15 +148,13 @@ func TestOwnTroubleIsNotLooked(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	newLab(t)
-	box := node(0)
-	box.do(t, `
-		ip route add unreachable 192.0.2.1
-		ip route add prohibit 192.0.2.2
-		ip route add blackhole 192.0.2.3
-		ip -6 route add unreachable 2001:db8::1
-		ip -6 route add prohibit 2001:db8::2
-		ip -6 route add blackhole 2001:db8::3`)
+	lab.IP(t, `
+		route add unreachable 192.0.2.1
+		route add prohibit 192.0.2.2
+		route add blackhole 192.0.2.3
+		-6 route add unreachable 2001:db8::1
+		-6 route add prohibit 2001:db8::2
+		-6 route add blackhole 2001:db8::3`)
 	routes := []struct {
 		to   string
 		want agent.Reason
@@ -178,11 +175,11 @@ func TestOwnTroubleIsNotLooked(t *testing.T) {
 		})
 	}
 	t.Run("own firewall", func(t *testing.T) {
-		box.firewall(t, "output", "meta l4proto udp drop", "meta l4proto tcp reject with icmpx admin-prohibited")
+		firewall(t, "output", "meta l4proto udp drop", "meta l4proto tcp reject with icmpx admin-prohibited")
 		no := notLooked(agent.LocalReject)
 		check(t, netip.AddrPortFrom(server4, openPort), no, no)
 		check(t, netip.AddrPortFrom(server6, openPort), no, no)
-		box.run(t, nil, "nft", "flush", "ruleset")
+		lab.NFT(t, "")
 	})
 	t.Run("no neighbour", func(t *testing.T) {
 		for _, to := range []netip.Addr{absent4, absent6} {
@@ -194,7 +191,7 @@ func TestOwnTroubleIsNotLooked(t *testing.T) {
 		}
 	})
 	t.Run("no link", func(t *testing.T) {
-		box.do(t, "ip link set up0 down")
+		lab.IP(t, "link set up0 down")
 		no := notLooked(agent.NoRoute)
 		check(t, netip.AddrPortFrom(server4, openPort), no, no)
 		check(t, netip.AddrPortFrom(server6, openPort), no, no)
@@ -206,8 +203,7 @@ func TestPassingTroubleDoesNotHideTheAnswer(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	l := newLab(t)
-	l.router.firewall(t, "forward", "meta l4proto udp limit rate 1/day burst 1 packets reject with icmp host-unreachable")
+	routerRules(t, "meta l4proto udp limit rate 1/day burst 1 packets reject with icmp host-unreachable")
 	s := listen(t, server4)
 	plan := []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 20 * time.Second}
 	_, _, r := s.Ask(t.Context(), netip.AddrPortFrom(server4, openPort), []byte("hello"), plan, anything)
@@ -223,9 +219,8 @@ func TestPacketTooBigIsNoRejection(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	l := newLab(t)
-	l.router.do(t, "ip link set wan0 mtu 1300")
-	l.server.do(t, "ip link set up0 mtu 1300")
+	lab.IP(t, "-n router link set wan0 mtu 1300")
+	lab.IP(t, "-n server link set up0 mtu 1300")
 	for _, to := range []netip.Addr{server4, server6} {
 		s := listen(t, to)
 		plan := []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 20 * time.Second}
@@ -243,9 +238,8 @@ func TestConnectionOutlivesPassingTrouble(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	l := newLab(t)
 	for _, to := range []netip.Addr{server4, server6} {
-		l.router.firewall(t, "forward", "accept")
+		routerRules(t, "accept")
 		conn, r := reach.TCP(t.Context(), netip.AddrPortFrom(to, openPort))
 		compare(t, to.String(), r, answered)
 		if conn == nil {
@@ -253,7 +247,7 @@ func TestConnectionOutlivesPassingTrouble(t *testing.T) {
 		}
 		// The first error comes back while the write still holds the socket, and
 		// the kernel only takes note of it; the second one comes by itself.
-		l.router.firewall(t, "forward", "meta l4proto tcp limit rate 1/day burst 2 packets reject with icmpx host-unreachable")
+		routerRules(t, "meta l4proto tcp limit rate 1/day burst 2 packets reject with icmpx host-unreachable")
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		buf := make([]byte, 5)
 		_, err := conn.Write([]byte("hello"))
@@ -271,7 +265,6 @@ func TestConnNamesWhoRejects(t *testing.T) {
 	if !inBox(t) {
 		return
 	}
-	l := newLab(t)
 	tests := []struct {
 		rule   string
 		want   want
@@ -283,7 +276,7 @@ func TestConnNamesWhoRejects(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.rule, func(t *testing.T) {
-			l.router.firewall(t, "forward", tt.rule)
+			routerRules(t, tt.rule)
 			conn := listen(t, server4).Conn(netip.AddrPortFrom(server4, openPort))
 			for range tt.writes {
 				if _, err := conn.Write([]byte("hello")); err != nil {

@@ -1,53 +1,106 @@
 package reach_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 )
 
-// The lab is three network namespaces: box - router - server. The test runs
-// itself again in the box's one; router and server are processes of the same
-// program that live until their standard input ends.
-const roleVar = "REACH_TEST_ROLE"
+const openPort, closedPort = 7000, 7001
 
-func TestMain(m *testing.M) {
-	switch os.Getenv(roleVar) {
-	case "router":
-		hold()
-	case "server":
-		serve()
-	default:
-		os.Exit(m.Run())
+// The addresses: the far side of each link, and one that only a loop leads to.
+var (
+	router4, router6 = netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("fd00:1::1")
+	server4, server6 = netip.MustParseAddr("10.0.2.2"), netip.MustParseAddr("fd00:2::2")
+	looped4, looped6 = netip.MustParseAddr("10.0.9.9"), netip.MustParseAddr("fd00:9::9")
+	absent4, absent6 = netip.MustParseAddr("10.0.1.77"), netip.MustParseAddr("fd00:1::77")
+)
+
+// inBox reports whether this is a run of the calling test as the box, in a
+// network of its own with a router and a server behind it.
+func inBox(t *testing.T) bool {
+	t.Helper()
+	for program, debian := range map[string]string{"ip": "iproute2", "nft": "nftables"} {
+		lab.Program(t, program, debian)
 	}
+	t.Parallel() // each has its own network, and mostly waits
+	if !lab.Inside(t) {
+		return false
+	}
+	furnish(t)
+	return true
 }
 
-// hold keeps a namespace alive until the test is over.
-func hold() {
-	fmt.Println("ready")
-	_, _ = io.Copy(io.Discard, os.Stdin)
+// furnish makes three networks: box (this one) - router - server.
+func furnish(t *testing.T) {
+	t.Helper()
+	const atOnce = "ipv6/conf/default/dad_transmits 0" // addresses work at once
+	lab.Set(t, atOnce)
+	for _, n := range []string{"router", "server"} {
+		lab.IP(t, "netns add "+n)
+		lab.In(t, n, func() {
+			lab.Set(t, atOnce)
+			lab.Set(t, `
+				ipv4/ip_forward 1
+				ipv6/conf/all/forwarding 1
+				ipv4/icmp_ratelimit 0
+				ipv4/icmp_msgs_per_sec 100000
+				ipv6/icmp/ratelimit 0
+				ipv4/conf/all/send_redirects 0`)
+		})
+	}
+	lab.IP(t, `
+		link set lo up
+		link add up0 type veth peer name lan0 netns router
+		address add 10.0.1.2/24 dev up0
+		-6 address add fd00:1::2/64 dev up0 nodad
+		link set up0 up
+		route add 10.0.2.0/24 via 10.0.1.1
+		route add 10.0.9.0/24 via 10.0.1.1
+
+		-n router link set lo up
+		-n router link add wan0 type veth peer name up0 netns server
+		-n router address add 10.0.1.1/24 dev lan0
+		-n router address add 10.0.2.1/24 dev wan0
+		-n router -6 address add fd00:1::1/64 dev lan0 nodad
+		-n router -6 address add fd00:2::1/64 dev wan0 nodad
+		-n router link set lan0 up
+		-n router link set wan0 up
+
+		-n server link set lo up
+		-n server address add 10.0.2.2/24 dev up0
+		-n server -6 address add fd00:2::2/64 dev up0 nodad
+		-n server link set up0 up
+		-n server route add default via 10.0.2.1
+		-n server -6 route add default via fd00:2::1`)
+	// Both ends of all links are up: what needs a link can follow.
+	lab.IP(t, `
+		-6 route add fd00:2::/64 via fd00:1::1
+		-6 route add fd00:9::/64 via fd00:1::1
+		-n router route add 10.0.9.0/24 via 10.0.2.2
+		-n router -6 route add fd00:9::/64 via fd00:2::2`)
+	lab.In(t, "server", func() { serve(t) })
+	awaitServer(t)
 }
 
-// serve answers on one UDP and one TCP port, on all addresses.
-func serve() {
+// serve answers on one UDP and one TCP port, on all addresses, until this
+// process ends.
+func serve(t *testing.T) {
+	t.Helper()
 	l, err := net.Listen("tcp", fmt.Sprintf(":%d", openPort))
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	u, err := net.ListenUDP("udp", &net.UDPAddr{Port: openPort})
 	if err != nil {
-		panic(err)
+		t.Fatal(err)
 	}
 	go func() {
 		for {
@@ -67,130 +120,6 @@ func serve() {
 			}
 		}
 	}()
-	hold()
-}
-
-const openPort, closedPort = 7000, 7001
-
-// inBox runs the calling test again in a network namespace of its own, and
-// reports whether this is that run.
-func inBox(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(roleVar) == "box" {
-		return true
-	}
-	t.Parallel() // each has its own network, and mostly waits
-	for _, need := range []string{"ip", "nft", "nsenter"} {
-		if find(need) == "" {
-			leaveOut(t, "no program "+need)
-		}
-	}
-	cmd := role("box", "-test.v", "-test.run=^"+t.Name()+"$")
-	out, err := cmd.CombinedOutput()
-	if _, ran := err.(*exec.ExitError); err != nil && !ran {
-		leaveOut(t, "no new network namespace: "+err.Error())
-	}
-	if err != nil {
-		t.Errorf("in the namespace: %v\n%s", err, out)
-	}
-	return false
-}
-
-// leaveOut says loudly what is not tested, and fails where everything must be.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	why = "LEFT OUT: ICMP errors over a real router: " + why
-	if os.Getenv("LAB") == "must" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-func find(name string) string {
-	for _, dir := range append(strings.Split(os.Getenv("PATH"), ":"), "/usr/sbin", "/sbin") {
-		if p, err := exec.LookPath(dir + "/" + name); err == nil {
-			return p
-		}
-	}
-	return ""
-}
-
-// role is this program again, in a new network namespace.
-func role(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), roleVar+"="+name)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	return cmd
-}
-
-// lab is the three namespaces, seen from the box.
-type lab struct{ router, server node }
-
-// node is a namespace, by a process that lives in it; 0 is our own.
-type node int
-
-// The addresses: the far side of each link, and one that only a loop leads to.
-var (
-	router4, router6 = netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("fd00:1::1")
-	server4, server6 = netip.MustParseAddr("10.0.2.2"), netip.MustParseAddr("fd00:2::2")
-	looped4, looped6 = netip.MustParseAddr("10.0.9.9"), netip.MustParseAddr("fd00:9::9")
-	absent4, absent6 = netip.MustParseAddr("10.0.1.77"), netip.MustParseAddr("fd00:1::77")
-)
-
-func newLab(t *testing.T) lab {
-	t.Helper()
-	l := lab{router: start(t, "router"), server: start(t, "server")}
-	box := node(0)
-	for _, n := range []node{box, l.router, l.server} {
-		n.do(t, "set /proc/sys/net/ipv6/conf/default/dad_transmits 0") // addresses work at once
-	}
-	box.do(t, fmt.Sprintf(`
-		ip link set lo up
-		ip link add up0 type veth peer name lan0 netns %d
-		ip address add 10.0.1.2/24 dev up0
-		ip -6 address add fd00:1::2/64 dev up0 nodad
-		ip link set up0 up
-		ip route add 10.0.2.0/24 via 10.0.1.1
-		ip route add 10.0.9.0/24 via 10.0.1.1`, l.router))
-	l.router.do(t, fmt.Sprintf(`
-		ip link set lo up
-		ip link add wan0 type veth peer name up0 netns %d
-		ip address add 10.0.1.1/24 dev lan0
-		ip address add 10.0.2.1/24 dev wan0
-		ip -6 address add fd00:1::1/64 dev lan0 nodad
-		ip -6 address add fd00:2::1/64 dev wan0 nodad
-		ip link set lan0 up
-		ip link set wan0 up`, l.server))
-	l.server.do(t, `
-		ip link set lo up
-		ip address add 10.0.2.2/24 dev up0
-		ip -6 address add fd00:2::2/64 dev up0 nodad
-		ip link set up0 up
-		ip route add default via 10.0.2.1
-		ip -6 route add default via fd00:2::1`)
-	// Both ends of all links are up: what needs a link can follow.
-	box.do(t, `
-		ip -6 route add fd00:2::/64 via fd00:1::1
-		ip -6 route add fd00:9::/64 via fd00:1::1`)
-	l.router.do(t, `
-		ip route add 10.0.9.0/24 via 10.0.2.2
-		ip -6 route add fd00:9::/64 via fd00:2::2`)
-	for _, n := range []node{l.router, l.server} {
-		n.do(t, `
-			set /proc/sys/net/ipv4/ip_forward 1
-			set /proc/sys/net/ipv6/conf/all/forwarding 1
-			set /proc/sys/net/ipv4/icmp_ratelimit 0
-			set /proc/sys/net/ipv4/icmp_msgs_per_sec 100000
-			set /proc/sys/net/ipv6/icmp/ratelimit 0
-			set /proc/sys/net/ipv4/conf/all/send_redirects 0`)
-	}
-	awaitServer(t)
-	return l
 }
 
 // awaitServer waits until the links carry: the kernel takes up to a second to
@@ -209,64 +138,20 @@ func awaitServer(t *testing.T) {
 	}
 }
 
-// start starts a node and waits until it is ready.
-func start(t *testing.T, name string) node {
+// firewall replaces the rules of this network by one chain.
+func firewall(t *testing.T, hook string, rules ...string) {
 	t.Helper()
-	cmd := role(name)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", name, err)
-	}
-	t.Cleanup(func() { _ = in.Close(); _ = cmd.Wait() })
-	if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
-		t.Fatalf("%s does not get ready: %v", name, err)
-	}
-	return node(cmd.Process.Pid)
+	lab.NFT(t, fmt.Sprintf("table inet t {\nchain c {\ntype filter hook %s priority 0;\n%s\n}\n}", hook, strings.Join(rules, "\n")))
 }
 
-// do runs a command a line in the node; "set FILE VALUE" sets a kernel option.
-func (n node) do(t *testing.T, lines string) {
+// routerRules replaces what the router's firewall does with what it forwards.
+func routerRules(t *testing.T, rules ...string) {
 	t.Helper()
-	for line := range strings.Lines(lines) {
-		words := strings.Fields(line)
-		if len(words) == 0 {
-			continue
-		}
-		if words[0] == "set" {
-			words = []string{"sh", "-c", "echo " + words[2] + " > " + words[1]}
-		}
-		n.run(t, nil, words...)
-	}
+	lab.In(t, "router", func() { firewall(t, "forward", rules...) })
 }
 
-// firewall replaces the node's rules by one chain.
-func (n node) firewall(t *testing.T, hook string, rules ...string) {
+// serverRules replaces what the server's firewall does with what comes in.
+func serverRules(t *testing.T, rules ...string) {
 	t.Helper()
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "flush ruleset\ntable inet t {\nchain c {\ntype filter hook %s priority 0;\n", hook)
-	fmt.Fprintf(&b, "%s\n}\n}\n", strings.Join(rules, "\n"))
-	n.run(t, &b, "nft", "-f", "-")
-}
-
-func (n node) run(t *testing.T, in io.Reader, words ...string) {
-	t.Helper()
-	if p := find(words[0]); p != "" {
-		words[0] = p
-	}
-	if n != 0 {
-		words = append([]string{find("nsenter"), "-t", strconv.Itoa(int(n)), "-n"}, words...)
-	}
-	cmd := exec.Command(words[0], words[1:]...)
-	cmd.Stdin = in
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v\n%s", words, err, out)
-	}
+	lab.In(t, "server", func() { firewall(t, "input", rules...) })
 }
