@@ -1,6 +1,7 @@
 package uplink
 
 import (
+	"context"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -12,20 +13,42 @@ import (
 // holds the client for good; without the other, whoever answers in the vendor's
 // place fills the memory: the client reads INFO, which comes before TLS, and
 // the header of an upgrade until they end.
-type dialer struct{}
+//
+// The client holds its lock while it dials and shakes hands, and nothing of it
+// returns before; so both end with ctx. A connection that is up does not: the
+// newest report may still leave on it.
+type dialer struct {
+	ctx    context.Context // here because the client's Dial knows none
+	latest atomic.Pointer[handshake]
+}
 
-func (dialer) Dial(network, address string) (net.Conn, error) {
-	raw, err := net.DialTimeout(network, address, dialLimit)
+// Dial connects. The client dials one at a time: an older handshake that is not
+// over is one that it has forgotten.
+func (d *dialer) Dial(network, address string) (net.Conn, error) {
+	d.drop()
+	by := net.Dialer{Timeout: dialLimit}
+	raw, err := by.DialContext(d.ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
 	conn := &handshake{Conn: raw}
 	conn.left.Store(handshakeLimit)
+	d.latest.Store(conn)
+	if d.ctx.Err() != nil {
+		d.drop()
+	}
 	if err := conn.SetDeadline(time.Now().Add(dialLimit)); err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
+}
+
+// drop closes the newest connection unless its handshake is over.
+func (d *dialer) drop() {
+	if h := d.latest.Swap(nil); h != nil && !h.over.Load() {
+		h.Conn.Close()
+	}
 }
 
 // handshakeLimit is how much a server may say before the client is connected,

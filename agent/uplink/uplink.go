@@ -46,6 +46,7 @@ const (
 	ackLimit     = 10 * time.Second
 	pingInterval = 25 * time.Second
 	longestDelay = 60 * time.Second
+	slowStart    = 2   // delays left out where a server is there but takes nothing
 	most         = 128 // reports kept while the vendor is away
 )
 
@@ -132,7 +133,9 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	opts = append(opts, u.handlers()...)
+	dial := &dialer{ctx: ctx}
+	defer context.AfterFunc(ctx, dial.drop)()
+	opts = append(append(opts, nats.SetCustomDialer(dial)), u.handlers()...)
 	conn, err := nats.Connect(strings.Join(u.opts.Servers, ","), opts...)
 	if err != nil {
 		return fmt.Errorf("report to %s: %w", u.target(), err)
@@ -142,45 +145,65 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
+	u.deliver(ctx, conn, js)
+	return nil
+}
+
+// deliver sends whenever something waits, and again after a while what was not
+// acknowledged, until ctx ends.
+func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) {
+	var again <-chan time.Time // one at a time, however many reports wait
+	for failed := 0; ; {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
 			u.flush(last, conn, js)
-			cancel()
-			return nil
+			return
 		case <-u.wake:
-			u.flush(ctx, conn, js)
+		case <-again:
+		}
+		failed, again = failed+1, nil
+		if u.flush(ctx, conn, js) {
+			failed = 0
+		} else {
+			again = time.After(delay(failed + slowStart))
 		}
 	}
 }
 
-// flush sends what waits, oldest first, until something fails.
-func (u *Uplink) flush(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) {
+// flush sends what waits, oldest first, and reports false as soon as something
+// was not acknowledged.
+func (u *Uplink) flush(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) bool {
 	for conn.IsConnected() {
 		r, ok := u.oldest()
 		if !ok {
-			return
+			break
 		}
-		if err := u.send(ctx, js, r); err != nil {
+		err := u.send(ctx, js, r)
+		if err == nil {
+			u.forget(r)
+		} else if ctx.Err() == nil {
 			u.opts.Log.Warn("report not acknowledged", "err", err)
-			u.retryLater(ctx)
-			return
 		}
-		u.forget(r)
+		u.heard(err == nil)
+		if err != nil {
+			return false
+		}
 	}
+	return true
 }
 
-// retryLater wakes the sender again after a while, in case nothing else does.
-func (u *Uplink) retryLater(ctx context.Context) {
-	time.AfterFunc(jittered(5*time.Second), func() {
-		if ctx.Err() == nil {
-			select {
-			case u.wake <- struct{}{}:
-			default:
-			}
-		}
-	})
+// heard notes whether the vendor acknowledged a report: a connection behind which
+// nobody takes them is none. Why there is none may be known better already.
+func (u *Uplink) heard(yes bool) {
+	was := u.Evidence().Outcome
+	switch {
+	case yes && was != agent.Answered:
+		u.set(agent.Answered, "", "")
+	case !yes && was == agent.Answered:
+		u.set(agent.Silent, agent.Timeout, "no acknowledgement")
+	}
 }
 
 func (u *Uplink) oldest() (agent.Report, bool) {
@@ -235,7 +258,7 @@ func (o Options) nats() ([]nats.Option, error) {
 		nats.Timeout(dialLimit),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
-		nats.SetCustomDialer(dialer{}),
+		nats.SkipHostLookup(), // the dialer looks up, within its time
 	}
 	if o.Credentials != "" {
 		if err := readable(o.Credentials); err != nil {
@@ -336,14 +359,11 @@ func (u *Uplink) lost(err error) {
 	if u.refused(err) {
 		return
 	}
-	why, o := agent.Timeout, agent.Silent
-	switch {
-	case errors.Is(err, nats.ErrNoServers):
-		why, o = agent.OtherError, agent.Silent // the client hides whether it was refused
-	case errors.Is(err, nats.ErrStaleConnection):
-		why = agent.Timeout
+	why := agent.Timeout
+	if errors.Is(err, nats.ErrNoServers) {
+		why = agent.OtherError // the client hides whether it was refused
 	}
-	u.set(o, why, "")
+	u.set(agent.Silent, why, "")
 }
 
 // refused notes that the vendor's server knows us and will not have us.

@@ -203,6 +203,54 @@ func TestNKeyWithItsOwnRights(t *testing.T) {
 	until(t, "the report arrives with no more rights than its own subject and inbox", func() bool { return len(stored(t, st)) == 1 })
 }
 
+// A server that takes the connection and then says nothing holds neither a
+// check nor a stop for as long as a handshake may take.
+func TestStopsDuringHandshake(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, scheme := range []string{"nats", "tls", "wss"} {
+		t.Run(scheme, func(t *testing.T) {
+			u, err := uplink.New(uplink.Options{Servers: []string{scheme + "://" + l.Addr().String()}, Tenant: "acme", Box: "box-1", Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- u.Run(ctx) }()
+			conn, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			start := time.Now()
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+			if took := time.Since(start); took > 8*time.Second {
+				t.Errorf("took %v to stop", took)
+			}
+		})
+	}
+}
+
+// A vendor that is connected but keeps no reports does not hear the box; once it
+// does, that shows too.
+func TestReportsThatNobodyKeeps(t *testing.T) {
+	s := bus(t, nil)
+	u := start(t, uplink.Options{Servers: []string{s.ClientURL()}})
+	until(t, "the connection is up", func() bool { return u.Evidence().Outcome == agent.Answered })
+	u.Offer(report(1))
+	until(t, "the missing acknowledgement shows", func() bool { return u.Evidence().Outcome == agent.Silent })
+	st := stream(t, s)
+	until(t, "the report arrives", func() bool { return len(stored(t, st)) == 1 })
+	until(t, "the vendor is heard of again", func() bool { return u.Evidence().Outcome == agent.Answered })
+}
+
 // More reports than fit: the oldest go, the newest stay, and nothing blocks.
 func TestQueueIsBounded(t *testing.T) {
 	u, err := uplink.New(uplink.Options{Servers: []string{"nats://127.0.0.1:1"}, Tenant: "acme", Box: "box-1", Log: slog.New(slog.DiscardHandler)})
