@@ -1,0 +1,213 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+)
+
+// output takes what a command writes, and can be read meanwhile.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+func null(t *testing.T) *os.File {
+	t.Helper()
+	f, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestExitCodes(t *testing.T) {
+	tests := []struct {
+		args     string
+		code     int
+		out, err string // substrings
+	}{
+		{"", 64, "", "usage: sprechprobe-fleet COMMAND"},
+		{"help", 0, "serve", ""},
+		{"--help", 0, "demo", ""},
+		{"nonsense", 64, "", `no command "nonsense"`},
+		{"version", 0, "sprechprobe-fleet dev linux/", ""},
+		{"--version", 0, "sprechprobe-fleet dev linux/", ""},
+		{"version x", 64, "", `unexpected argument "x"`},
+		{"serve -h", 0, "--nats-config FILE", ""},
+		{"serve --nonsense", 64, "", "flag provided but not defined"},
+		{"serve --nats nats://127.0.0.1:1 --listen 127.0.0.1:0", 64, "", "--nats is another bus"},
+		{"serve --nats-config f --listen 127.0.0.1:0", 64, "", "--listen cannot"},
+		{"serve --nats-account A", 64, "", "is for --nats-config"},
+		{"serve --max-boxes 0", 64, "", "at least 1"},
+		{"serve --http nonsense", 1, "", "dashboard: "},
+		{"serve --http 127.0.0.1:0 --listen 0.0.0.0:0 --data /nonexistent/x", 1, "", "needs accounts"},
+		{"demo -h", 0, "--once", ""},
+		{"demo --lang fr", 64, "", `unknown language "fr"`},
+		{"demo --fault nonsense", 64, "", `unknown fault "nonsense"`},
+		{"demo --fault u,,g", 64, "", `unknown fault ""`},
+		{"demo --once --listen 127.0.0.1:0 --box /nonexistent/box", 1, "", "make build"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			var out, errs output
+			code := start(t.Context(), env{null(t), &out, &errs}, strings.Fields(tt.args))
+			if code != tt.code {
+				t.Errorf("exit %d, want %d", code, tt.code)
+			}
+			if !strings.Contains(out.String(), tt.out) || !strings.Contains(errs.String(), tt.err) {
+				t.Errorf("output %q, errors %q; want %q and %q", out.String(), errs.String(), tt.out, tt.err)
+			}
+			if tt.out == "" && out.String() != "" {
+				t.Errorf("output %q, want none", out.String())
+			}
+		})
+	}
+}
+
+func TestDataDirectory(t *testing.T) {
+	for _, tt := range []struct{ state, xdg, home, want string }{
+		{"/var/lib/fleet", "/x", "/h", "/var/lib/fleet/bus"},
+		{"", "/x", "/h", "/x/sprechprobe-fleet/bus"},
+		{"", "relative", "/h", "/h/.local/state/sprechprobe-fleet/bus"},
+		{"", "", "/h", "/h/.local/state/sprechprobe-fleet/bus"},
+	} {
+		t.Setenv("STATE_DIRECTORY", tt.state)
+		t.Setenv("XDG_STATE_HOME", tt.xdg)
+		t.Setenv("HOME", tt.home)
+		if got, err := stateDir(); err != nil || got != tt.want {
+			t.Errorf("stateDir with %+v = %q, %v", tt, got, err)
+		}
+	}
+}
+
+// serving starts serve and returns where its page and its bus are, and what
+// ends it and returns its exit code.
+func serving(t *testing.T, args ...string) (page, bus string, stop func() int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var errs output
+	done := make(chan int, 1)
+	go func() {
+		done <- start(ctx, env{null(t), io.Discard, &errs}, append([]string{"serve", "--http", "127.0.0.1:0"}, args...))
+	}()
+	said := regexp.MustCompile(`dashboard=(\S+) bus=(\S+)`)
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		if m := said.FindStringSubmatch(errs.String()); m != nil {
+			return m[1], m[2], func() int { cancel(); return <-done }
+		}
+		select {
+		case code := <-done:
+			t.Fatalf("serve ended with %d: %s", code, errs.String())
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("serve does not say where it is: %s", errs.String())
+		}
+	}
+}
+
+type shown struct {
+	Box, Verdict string
+	Reports      int `json:"reports_count"`
+}
+
+// await asks the page until it shows what is wanted.
+func await(t *testing.T, page string, want shown) {
+	t.Helper()
+	deadline := time.Now().Add(30 * time.Second)
+	for {
+		resp, err := http.Get(page + "api/boxes")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []shown
+		err = json.NewDecoder(resp.Body).Decode(&got)
+		resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) == 1 && got[0] == want {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the page shows %+v, want %+v", got, want)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+func report(t *testing.T, bus string, seq uint64, v agent.Verdict) {
+	t.Helper()
+	nc, err := nats.Connect(bus)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r := agent.Report{Schema: agent.Schema, Box: agent.Box{ID: "nord"}, Tenant: "acme", Seq: seq, Verdict: v,
+		Stamp: agent.Stamp{At: time.Now().UTC(), Clock: agent.ClockSet}}
+	payload, err := fleet.Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject, err := fleet.ReportSubject("acme", "nord")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &nats.Msg{Subject: subject, Data: payload, Header: nats.Header{fleet.HeaderBoot: {"b1"}}}
+	if _, err := nc.RequestMsg(m, 20*time.Second); err != nil { // the stream's acknowledgement
+		t.Fatal(err)
+	}
+}
+
+// A report on the bus is on the page, also after the server was started anew.
+func TestServe(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "bus")
+	page, bus, stop := serving(t, "--listen", "127.0.0.1:0", "--data", data)
+	report(t, bus, 1, agent.Ready)
+	await(t, page, shown{"nord", "ready", 1})
+	report(t, bus, 2, agent.Blocked)
+	await(t, page, shown{"nord", "blocked", 2})
+	if code := stop(); code != 0 {
+		t.Errorf("exit %d, want 0", code)
+	}
+
+	page, bus, stop = serving(t, "--listen", "127.0.0.1:0", "--data", data)
+	await(t, page, shown{"nord", "blocked", 1})
+	elsewhere, _, stopOther := serving(t, "--nats", bus)
+	await(t, elsewhere, shown{"nord", "blocked", 1})
+	report(t, bus, 3, agent.VerdictLimited)
+	await(t, page, shown{"nord", "limited", 2})
+	await(t, elsewhere, shown{"nord", "limited", 2})
+	if a, b := stopOther(), stop(); a != 0 || b != 0 {
+		t.Errorf("exit %d and %d, want 0", a, b)
+	}
+}
