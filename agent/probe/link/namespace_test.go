@@ -1,102 +1,39 @@
 package link_test
 
 import (
-	"bytes"
 	"context"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 )
 
-// inside marks the copy of this test program that runs in namespaces of its own.
-const inside = "LINK_TEST_INSIDE"
-
-// leaveOut skips a test that this machine cannot run, unless it must.
-func leaveOut(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("LAB") == "must" {
-		t.Fatalf("LAB=must, but %s", why)
-	}
-	t.Skipf("LEFT OUT: %s", why)
-}
-
-// TestRealGateways runs its scenarios where cables can be pulled: in a copy of
-// this program in network and mount namespaces, without root also in a user
-// namespace.
-func TestRealGateways(t *testing.T) {
-	if os.Getenv(inside) != "" {
-		realGateways(t)
-		return
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		leaveOut(t, "there is no ip program (Debian package iproute2)")
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRealGateways$", "-test.v", "-test.timeout=2m")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		leaveOut(t, "this system gives no namespaces: "+err.Error())
-	}
-	err := cmd.Wait()
-	t.Logf("inside:\n%s", out.String())
-	switch {
-	case bytes.Contains(out.Bytes(), []byte("LEFT OUT: ")):
-		leaveOut(t, "the namespaces could not be furnished, see above")
-	case err != nil:
-		t.Fatalf("inside: %v", err)
-	case !bytes.Contains(out.Bytes(), []byte("--- PASS: TestRealGateways")):
-		t.Fatal("nothing was tested inside")
-	}
-}
-
-// ip runs one ip command; the test ends if it fails.
-func ip(t *testing.T, args string) {
-	t.Helper()
-	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", args, err, out)
-	}
-}
-
-// furnish gives this process a sys and a run of its own, a router in another
-// namespace, and a cable to it.
+// furnish makes a router in a network of its own, and a cable to it.
 func furnish(t *testing.T) {
 	t.Helper()
-	err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, "")
-	for _, m := range [][2]string{{"sysfs", "/sys"}, {"tmpfs", "/run"}} {
-		if err == nil {
-			err = syscall.Mount(m[0], m[1], m[0], 0, "")
-		}
-	}
-	if err != nil {
-		leaveOut(t, "this system does not let namespaces mount: "+err.Error())
-	}
-	ip(t, "link set lo up")
-	ip(t, "netns add router")
-	ip(t, "link add box0 type veth peer name lan0 netns router")
-	ip(t, "link set box0 up")
-	ip(t, "-n router link set lan0 up")
-	ip(t, "-n router addr add 10.99.0.1/24 dev lan0")
-	ip(t, "-n router addr add fd99::1/64 dev lan0 nodad")
+	lab.IP(t, `
+		link set lo up
+		netns add router
+		link add box0 type veth peer name lan0 netns router
+		link set box0 up
+		-n router link set lan0 up
+		-n router addr add 10.99.0.1/24 dev lan0
+		-n router addr add fd99::1/64 dev lan0 nodad`)
 }
 
-// realGateways runs inside. Its parts build on each other.
-func realGateways(t *testing.T) {
+// TestRealGateways runs its scenarios where cables can be pulled. They build on
+// each other.
+func TestRealGateways(t *testing.T) {
+	lab.Program(t, "ip", "iproute2")
+	if !lab.Inside(t) {
+		return
+	}
 	look := func(t *testing.T) agent.Evidence {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -125,46 +62,46 @@ func realGateways(t *testing.T) {
 		expect(t, "refused no-lease", map[agent.Key]any{agent.Interface: "box0", agent.Carrier: true, agent.MTU: 1500.0})
 	})
 	t.Run("address without route", func(t *testing.T) {
-		ip(t, "addr add 10.99.0.2/24 dev box0")
+		lab.IP(t, "addr add 10.99.0.2/24 dev box0")
 		expect(t, "refused no-gateway", map[agent.Key]any{agent.LocalAddr: "10.99.0.2/24", agent.Gateway: nil})
 	})
 	t.Run("gateway that is not there", func(t *testing.T) {
-		ip(t, "route add default via 10.99.0.9")
+		lab.IP(t, "route add default via 10.99.0.9")
 		expect(t, "refused no-neighbour", map[agent.Key]any{agent.Gateway: "10.99.0.9", agent.Neighbour: "failed"})
 	})
 	t.Run("gateway that answers", func(t *testing.T) {
-		ip(t, "route replace default via 10.99.0.1")
+		lab.IP(t, "route replace default via 10.99.0.1")
 		expect(t, "answered", map[agent.Key]any{agent.Gateway: "10.99.0.1", agent.Neighbour: "reachable"})
 	})
 	t.Run("gateway that is known and answers", func(t *testing.T) {
 		expect(t, "answered", map[agent.Key]any{agent.Neighbour: "reachable"})
 	})
 	t.Run("gateway that died and is still believed in", func(t *testing.T) {
-		ip(t, "-n router link set lan0 arp off")
-		ip(t, "-n router addr del 10.99.0.1/24 dev lan0")
+		lab.IP(t, "-n router link set lan0 arp off")
+		lab.IP(t, "-n router addr del 10.99.0.1/24 dev lan0")
 		expect(t, "answered", map[agent.Key]any{agent.Neighbour: "unknown"})
 	})
 	t.Run("gateway that died and is forgotten", func(t *testing.T) {
-		ip(t, "neigh flush dev box0")
+		lab.IP(t, "neigh flush dev box0")
 		expect(t, "refused no-neighbour", map[agent.Key]any{agent.Neighbour: "failed"})
-		ip(t, "-n router link set lan0 arp on")
+		lab.IP(t, "-n router link set lan0 arp on")
 	})
 	t.Run("IPv6 gateway that is not there", func(t *testing.T) {
-		ip(t, "addr flush dev box0")
-		ip(t, "addr add fd99::2/64 dev box0 nodad")
-		ip(t, "-6 route add default via fd99::9")
+		lab.IP(t, "addr flush dev box0")
+		lab.IP(t, "addr add fd99::2/64 dev box0 nodad")
+		lab.IP(t, "-6 route add default via fd99::9")
 		expect(t, "answered", map[agent.Key]any{agent.LocalAddr: "fd99::2/64", agent.Gateway: "fd99::9", agent.Neighbour: "unknown"})
 	})
 	t.Run("IPv6 gateway that answers", func(t *testing.T) {
-		ip(t, "-6 route replace default via fd99::1")
+		lab.IP(t, "-6 route replace default via fd99::1")
 		expect(t, "answered", map[agent.Key]any{agent.Gateway: "fd99::1", agent.Neighbour: "reachable"})
 	})
 	t.Run("cable out", func(t *testing.T) {
-		ip(t, "-n router link set lan0 down")
+		lab.IP(t, "-n router link set lan0 down")
 		expect(t, "refused no-carrier", map[agent.Key]any{agent.Interface: "box0", agent.Carrier: false})
 	})
 	t.Run("loopback only", func(t *testing.T) {
-		ip(t, "link del box0")
+		lab.IP(t, "link del box0")
 		expect(t, "refused no-gateway", map[agent.Key]any{agent.Interface: nil})
 	})
 }
@@ -174,7 +111,7 @@ func realGateways(t *testing.T) {
 func TestAddressesByIoctl(t *testing.T) {
 	byNetlink, err := link.NetlinkAddrs("lo")
 	if err != nil {
-		leaveOut(t, "this system does not tell addresses by netlink: "+err.Error())
+		lab.LeaveOut(t, "this system does not tell addresses by netlink: "+err.Error())
 	}
 	want := netip.MustParsePrefix("127.0.0.1/8")
 	got, err := link.IoctlAddr("lo")
@@ -212,7 +149,7 @@ func watched(t *testing.T) {
 	}
 	// Until the watch listens, its first news can be missed; so they are repeated.
 	for up := true; ; up = !up {
-		ip(t, "link set box0 "+map[bool]string{true: "down", false: "up"}[up])
+		lab.IP(t, "link set box0 "+map[bool]string{true: "down", false: "up"}[up])
 		select {
 		case <-told:
 		case <-time.After(2 * time.Second):
@@ -220,26 +157,26 @@ func watched(t *testing.T) {
 		}
 		break
 	}
-	ip(t, "link set box0 down")
-	ip(t, "link set box0 up")
-	ip(t, "addr add 10.99.0.2/24 dev box0")
+	lab.IP(t, "link set box0 down")
+	lab.IP(t, "link set box0 up")
+	lab.IP(t, "addr add 10.99.0.2/24 dev box0")
 	wait("address")
-	ip(t, "route add default via 10.99.0.1")
+	lab.IP(t, "route add default via 10.99.0.1")
 	wait("gateway")
-	ip(t, "addr change 10.99.0.2/24 dev box0 valid_lft 1000 preferred_lft 1000")
-	ip(t, "addr add 10.99.7.7/32 dev lo")
-	ip(t, "-n router link set lan0 down")
+	lab.IP(t, "addr change 10.99.0.2/24 dev box0 valid_lft 1000 preferred_lft 1000")
+	lab.IP(t, "addr add 10.99.7.7/32 dev lo")
+	lab.IP(t, "-n router link set lan0 down")
 	wait("cable out")
-	ip(t, "-n router link set lan0 up")
+	lab.IP(t, "-n router link set lan0 up")
 	wait("cable in")
 	select {
 	case <-told:
 		t.Error("told more often than the way out changed")
 	default:
 	}
-	ip(t, "addr del 10.99.7.7/32 dev lo")
-	ip(t, "addr flush dev box0 scope global")
-	ip(t, "-n router addr replace fd99::1/64 dev lan0 nodad") // lost with the cable
+	lab.IP(t, "addr del 10.99.7.7/32 dev lo")
+	lab.IP(t, "addr flush dev box0 scope global")
+	lab.IP(t, "-n router addr replace fd99::1/64 dev lan0 nodad") // lost with the cable
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Watch: %v, want nil at the end", err)
