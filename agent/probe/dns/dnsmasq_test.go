@@ -1,82 +1,30 @@
 package dns_test
 
 import (
-	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/probe/dns"
 )
-
-// findProgram looks also where only root's PATH leads.
-func findProgram(name string) (string, bool) {
-	for _, candidate := range []string{name, "/usr/sbin/" + name, "/sbin/" + name} {
-		if path, err := exec.LookPath(candidate); err == nil {
-			return path, true
-		}
-	}
-	return "", false
-}
 
 // dnsmasq starts the forwarder that OpenWrt and many routers use; it ends with
 // the test.
 func dnsmasq(t *testing.T, options ...string) netip.AddrPort {
 	t.Helper()
-	path, ok := findProgram("dnsmasq")
-	if !ok {
-		const why = "there is no dnsmasq program (Debian package dnsmasq-base)"
-		if os.Getenv("LAB") == "must" {
-			t.Fatal("LAB=must, but " + why)
-		}
-		t.Skip("LEFT OUT: " + why)
-	}
+	path := lab.Program(t, "dnsmasq", "dnsmasq-base")
 	addr := freePort(t)
 	args := append([]string{
 		"--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--log-facility=-", "--user=", "--no-resolv", "--no-hosts", "--bind-interfaces",
 		"--listen-address=" + addr.Addr().String(), fmt.Sprintf("--port=%d", addr.Port()),
 	}, options...)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = cmd.Wait() }()
-	t.Cleanup(func() { cancel(); <-ended })
-
-	awaitListening(t, addr, ended, &out)
+	lab.Start(t, exec.Command(path, args...), lab.Listens(addr.String()))
 	return addr
-}
-
-// awaitListening waits until the server takes TCP connections.
-func awaitListening(t *testing.T, addr netip.AddrPort, ended <-chan struct{}, out *bytes.Buffer) {
-	t.Helper()
-	patience := time.After(20 * time.Second)
-	for {
-		if conn, err := net.Dial("tcp", addr.String()); err == nil {
-			conn.Close()
-			return
-		}
-		select {
-		case <-ended:
-			t.Fatalf("dnsmasq ended: %s", out)
-		case <-patience:
-			t.Fatal("dnsmasq does not listen")
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
 }
 
 // freePort is an address where nobody listens just now.
