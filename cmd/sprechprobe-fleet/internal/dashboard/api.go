@@ -3,7 +3,6 @@ package dashboard
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -38,11 +37,11 @@ type apiBox struct {
 
 func (s *Server) boxes(w http.ResponseWriter, r *http.Request) {
 	q := queryOf(r.URL.Query(), r.Header.Get("Accept-Language"))
-	all := slices.DeleteFunc(s.conf.Registry.Boxes(), func(b registry.Box) bool { return !q.matches(b) })
-	slices.SortFunc(all, compare)
-	out := make([]apiBox, len(all))
-	for i, b := range all {
-		out[i] = apiBoxOf(b, q.lang)
+	out := []apiBox{}
+	for _, b := range s.fleet.now(s.conf.Registry) {
+		if q.matches(b) {
+			out = append(out, apiBoxOf(b, q.lang))
+		}
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	_ = json.NewEncoder(w).Encode(out) // who left does not read

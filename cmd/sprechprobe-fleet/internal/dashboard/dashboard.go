@@ -38,6 +38,7 @@ type Server struct {
 	pages   pages
 	streams chan struct{} // one for each open page
 	ending  chan struct{} // closed when open pages must leave
+	fleet   fleet
 }
 
 // New makes a server.

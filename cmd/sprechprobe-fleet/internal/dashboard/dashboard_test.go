@@ -527,3 +527,39 @@ func TestManyBoxesComeInPages(t *testing.T) {
 		}
 	}
 }
+
+// One page's share of a change in a fleet of 10000 boxes.
+func BenchmarkChangeAmongManyBoxes(b *testing.B) {
+	reg := registry.New(registry.Config{Now: func() time.Time { return start }})
+	s, err := dashboard.New(dashboard.Config{Registry: reg, Now: func() time.Time { return start }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	take := func(i int, seq uint64, r agent.Report) {
+		subject, err := fleet.ReportSubject("acme", fmt.Sprintf("box-%05d", i))
+		if err != nil {
+			b.Fatal(err)
+		}
+		r.Seq = seq
+		payload, err := json.Marshal(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		reg.Take(subject, "boot", payload, start)
+	}
+	for i := range 10000 {
+		take(i, 1, report("Praxis"))
+	}
+	seq := uint64(1)
+	b.ReportAllocs()
+	for b.Loop() {
+		seq++
+		take(int(seq)%10000, seq, broken(report("Praxis")))
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "http://localhost/?state=blocked", nil)
+		s.Handler().ServeHTTP(w, r)
+		if w.Code != 200 {
+			b.Fatal(w.Code)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -44,6 +45,25 @@ func compare(a, b registry.Box) int {
 		cmp.Compare(a.Tenant, b.Tenant),
 		cmp.Compare(a.Box, b.Box),
 	)
+}
+
+// fleet keeps all boxes in order, so that many open pages sort them once.
+type fleet struct {
+	mu       sync.Mutex
+	revision uint64
+	boxes    []registry.Box
+}
+
+// now is every box, in order. It must not be changed.
+func (f *fleet) now(r *registry.Registry) []registry.Box {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	// Asked first: what changes in between is seen next time.
+	if rev := r.Revision(); rev != f.revision || f.boxes == nil {
+		f.boxes, f.revision = r.Boxes(), rev
+		slices.SortFunc(f.boxes, compare)
+	}
+	return f.boxes
 }
 
 func severity(r agent.Report) agent.Severity {

@@ -35,7 +35,7 @@ type count struct {
 }
 
 func (s *Server) list(q query) list {
-	all := s.conf.Registry.Boxes()
+	all := s.fleet.now(s.conf.Registry)
 	l := list{query: q, L: labelsOf(q.lang), Total: len(all), BusLost: !s.conf.Bus()}
 	by := map[state]int{}
 	var found []registry.Box
@@ -49,7 +49,6 @@ func (s *Server) list(q query) list {
 		to := query{lang: q.lang, state: st, text: q.text}
 		l.Counts = append(l.Counts, count{st, l.L.word(st, q.lang), by[st], link(to), q.state == st})
 	}
-	slices.SortFunc(found, compare)
 	l.Found = len(found)
 	l.Pages = max(1, (len(found)+perPage-1)/perPage)
 	l.page = min(q.page, l.Pages)

@@ -159,6 +159,13 @@ func (r *Registry) tell() {
 	}
 }
 
+// Revision changes whenever a box does.
+func (r *Registry) Revision() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.revision
+}
+
 // Boxes returns every box, in no order.
 func (r *Registry) Boxes() []Box {
 	r.mu.Lock()
