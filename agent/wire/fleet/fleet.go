@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -76,111 +75,29 @@ func ParseReportSubject(s string) (tenant, box string, err error) {
 // Encode writes a report for the wire. A report that brings no news, which is
 // one without findings above info, is brought down to [MaxSteady]: of what
 // answered only the round trip and the wait stay, then the names that resolved
-// go. A report over [MaxReport] loses the values of its evidence. Verdict,
-// findings, and the evidence they rest on, stay in any case.
+// go. A report over [MaxReport] loses the values of its evidence, the names that
+// resolved, the evidence on which no finding rests, and at last all but the first
+// of what each rests on and the least of many findings. Verdict, capabilities and
+// the gravest findings stay in any case.
 func Encode(r agent.Report) ([]byte, error) {
+	steps := []step{{MaxReport, withoutValues}, {MaxReport, withoutNames}, {MaxReport, onlyProof}, {MaxReport, briefly}}
+	if !hasNews(r) {
+		steps = append([]step{{MaxSteady, lean}, {MaxSteady, withoutNames}}, steps...)
+	}
 	b, err := json.Marshal(r)
+	for _, s := range steps {
+		if err == nil && len(b) > s.limit {
+			r = s.cut(r)
+			b, err = json.Marshal(r)
+		}
+	}
+	if err == nil && len(b) > MaxReport {
+		err = fmt.Errorf("report of %d bytes is over %d even when cut", len(b), MaxReport)
+	}
 	if err != nil {
 		return nil, err
 	}
-	steps := []func(agent.Report) agent.Report{lean, withoutNames}
-	limit := MaxSteady
-	if hasNews(r) {
-		steps, limit = []func(agent.Report) agent.Report{withoutValues}, MaxReport
-	}
-	for _, step := range steps {
-		if len(b) <= limit {
-			return b, nil
-		}
-		r = step(r)
-		if b, err = json.Marshal(r); err != nil {
-			return nil, err
-		}
-	}
-	if len(b) > MaxReport {
-		return nil, fmt.Errorf("report of %d bytes is over %d even when cut", len(b), MaxReport)
-	}
 	return b, nil
-}
-
-func hasNews(r agent.Report) bool {
-	return slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Severity > agent.Info })
-}
-
-// kept are the values that make a healthy look comparable over time.
-var kept = map[agent.ProbeName][]agent.Key{
-	agent.ProbeLink:    {agent.Speed, agent.MTU, agent.ClockSynced},
-	agent.ProbeMapping: {agent.Mapping},
-	agent.ProbePorts:   {agent.Open, agent.Sampled},
-	agent.ProbeWeb:     {agent.RTT, agent.CertExpires},
-}
-
-// lean leaves of each look that was answered only what is kept.
-func lean(r agent.Report) agent.Report {
-	return eachEvidence(r, func(e agent.Evidence) agent.Evidence {
-		if e.Outcome != agent.Answered {
-			return e
-		}
-		keys, ok := kept[e.Probe]
-		if !ok {
-			keys = []agent.Key{agent.RTT}
-		}
-		values := agent.Values{}
-		for _, k := range keys {
-			if v, ok := e.Values[k]; ok {
-				values[k] = v
-			}
-		}
-		e.Values = values
-		return e
-	})
-}
-
-// withoutValues drops what is only of interest beside an outcome.
-func withoutValues(r agent.Report) agent.Report {
-	return eachEvidence(r, func(e agent.Evidence) agent.Evidence {
-		e.Values = nil
-		return e
-	})
-}
-
-func eachEvidence(r agent.Report, edit func(agent.Evidence) agent.Evidence) agent.Report {
-	out := make([]agent.Evidence, len(r.Evidence))
-	for i, e := range r.Evidence {
-		out[i] = edit(e)
-	}
-	r.Evidence = out
-	return r
-}
-
-// withoutNames drops the look-ups that were answered and on which no finding
-// rests: the looks at the targets carry the addresses.
-func withoutNames(r agent.Report) agent.Report {
-	needed := map[int]bool{}
-	for _, f := range r.Findings {
-		for _, i := range f.Evidence {
-			needed[i] = true
-		}
-	}
-	moved := map[int]int{}
-	var out []agent.Evidence
-	for i, e := range r.Evidence {
-		if e.Probe == agent.ProbeDNS && e.Outcome == agent.Answered && !needed[i] {
-			continue
-		}
-		moved[i] = len(out)
-		out = append(out, e)
-	}
-	findings := slices.Clone(r.Findings)
-	for i, f := range findings {
-		f.Evidence = slices.Clone(f.Evidence)
-		for k, old := range f.Evidence {
-			f.Evidence[k] = moved[old]
-		}
-		findings[i] = f
-	}
-	r.Evidence, r.Findings = out, findings
-	return r
 }
 
 // Decode reads a report from the wire. It accepts unknown fields (a newer box)

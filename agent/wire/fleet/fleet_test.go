@@ -164,6 +164,23 @@ func TestLargestReport(t *testing.T) {
 	if err != nil || len(b) > fleet.MaxReport {
 		t.Errorf("%d bytes, %v; want at most %d", len(b), err, fleet.MaxReport)
 	}
+	for i := range 500 {
+		r.Evidence = append(r.Evidence, agent.See(agent.ProbeNATS, agent.Target{Host: strings.Repeat("h", 200), Port: uint16(i)}, agent.Silent, agent.Timeout))
+		f := agent.Finding{Code: agent.DNSDrift, Severity: agent.Minor, Evidence: []int{i, i + 1}, Args: map[string]string{"hosts": strings.Repeat("ö", 5000)}}
+		r.Findings = append(r.Findings, f)
+	}
+	r.Findings = append(r.Findings, agent.Finding{Code: agent.WANDown, Severity: agent.Critical, Evidence: []int{len(r.Evidence) - 1}})
+	b, err = fleet.Encode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := fleet.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := got.Findings[1]; f.Code != agent.WANDown || got.Evidence[f.Evidence[0]].Target.Port != 499 {
+		t.Errorf("of the gravest findings the second is now %s, on port %d", f.Code, got.Evidence[f.Evidence[0]].Target.Port)
+	}
 	r.Box.Name = strings.Repeat("x", fleet.MaxReport)
 	if _, err := fleet.Encode(r); err == nil {
 		t.Error("a report that cannot fit was written")
