@@ -1,7 +1,6 @@
 package webrtc_test
 
 import (
-	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -10,7 +9,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
-	"io"
 	"math/big"
 	"net"
 	"net/netip"
@@ -18,7 +16,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -28,6 +25,7 @@ import (
 	"github.com/pion/turn/v4"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/trust"
 )
 
@@ -150,95 +148,29 @@ func startPion(t *testing.T, a authority) ways {
 	return ways{udp: plain, dtls: secured, tcp: plain, tls: secured}
 }
 
-// missing skips a test loudly, or fails it where LAB=must.
-func missing(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("LAB") == "must" {
-		t.Fatal(why + ", and LAB=must")
-	}
-	t.Skip("SKIPPED: " + why)
-}
-
 // coturn is a running turnserver.
 type coturn struct {
+	*lab.Process
 	addr netip.Addr
-	mu   sync.Mutex
-	log  strings.Builder
-	news chan struct{} // gets a token when a line was written
 }
 
 // says waits until coturn's log has text n times.
-func (c *coturn) says(t *testing.T, text string, n int) {
+func (c coturn) says(t *testing.T, text string, n int) {
 	t.Helper()
-	patience := time.After(20 * time.Second)
-	for {
-		c.mu.Lock()
-		log := c.log.String()
-		c.mu.Unlock()
-		if strings.Count(log, text) >= n {
-			return
-		}
-		select {
-		case <-c.news:
-		case <-patience:
-			t.Fatalf("coturn said %q %d times, want %d:\n%s", text, strings.Count(log, text), n, log)
-		}
-	}
-}
-
-// hear copies coturn's output until it ends.
-func (c *coturn) hear(r io.Reader) {
-	for lines := bufio.NewScanner(r); lines.Scan(); {
-		c.mu.Lock()
-		fmt.Fprintln(&c.log, lines.Text())
-		c.mu.Unlock()
-		select {
-		case c.news <- struct{}{}:
-		default:
-		}
-	}
+	c.Await(t, fmt.Sprintf("it says %q %d times", text, n), func() bool { return strings.Count(c.Said(), text) >= n })
 }
 
 // startCoturn runs Debian's coturn on an address of its own, 3478 and 5349.
-func startCoturn(t *testing.T, flags ...string) *coturn {
+func startCoturn(t *testing.T, flags ...string) coturn {
 	t.Helper()
-	program, err := exec.LookPath("turnserver")
-	if err != nil {
-		program, err = exec.LookPath("/usr/sbin/turnserver")
-	}
-	if err != nil {
-		missing(t, "turnserver is not installed (package coturn): nothing was tried against coturn")
-	}
 	addr, dir := freshAddr(), t.TempDir()
-	args := append([]string{
+	cmd := exec.Command(lab.Program(t, "turnserver", "coturn"), append([]string{
 		"-n", "--listening-ip", addr.String(), "--relay-ip", addr.String(), "--no-cli",
 		"--log-file", "stdout", "--simple-log", "--verbose",
 		"--pidfile", filepath.Join(dir, "pid"), "--userdb", filepath.Join(dir, "db"),
-	}, flags...)
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	}, flags...)...)
 	cmd.Dir = dir
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd.Stderr = cmd.Stdout
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	c := &coturn{addr: addr, news: make(chan struct{}, 1)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		c.hear(out)
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-done
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("coturn %q said:\n%s", flags, c.log.String())
-		}
-	})
-	c.says(t, "IO method (admin thread)", 1) // listeners are opened before
-	return c
+	return coturn{addr: addr, Process: lab.Start(t, cmd, func(p *lab.Process) bool {
+		return strings.Contains(p.Said(), "IO method (admin thread)") // listeners are opened before
+	})}
 }
