@@ -1,21 +1,19 @@
 package nats_test
 
 import (
-	"bytes"
 	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/probe/nats"
 	"github.com/sprechprobe/sprechprobe/agent/probe/web"
 	"github.com/sprechprobe/sprechprobe/agent/trust"
@@ -32,7 +30,7 @@ const (
 // nginx runs a real reverse proxy in front of a target that speaks TLS.
 func nginx(t *testing.T, cert tls.Certificate, behind agent.Target, upgrade string) agent.Target {
 	t.Helper()
-	program := findNginx(t)
+	program := lab.Program(t, "nginx", "nginx-light")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -55,54 +53,12 @@ http {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var said bytes.Buffer
-	cmd := exec.Command(program, "-p", dir, "-c", file, "-e", "stderr")
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("nginx said:\n%s", said.String())
-		}
-	})
-	awaitPort(t, addr)
+	lab.Start(t, exec.Command(program, "-p", dir, "-c", file, "-e", "stderr"), lab.Listens(addr))
 	return at(t, addr)
 }
 
-func awaitPort(t *testing.T, addr string) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for range 1000 {
-		if conn, err := net.Dial("tcp", addr); err == nil {
-			conn.Close()
-			return
-		}
-		<-tick.C
-	}
-	t.Fatalf("nothing listens at %s", addr)
-}
-
-func findNginx(t *testing.T) string {
-	t.Helper()
-	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
-		if p, err := exec.LookPath(name); err == nil {
-			return p
-		}
-	}
-	const why = "nginx is not installed (apt-get install nginx-light): the probes were NOT tried behind a real proxy"
-	if os.Getenv("LAB") == "must" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-	return ""
-}
-
 func TestBehindRealProxy(t *testing.T) {
-	findNginx(t)
+	lab.Program(t, "nginx", "nginx-light")
 	ca := trusttest.Named(t, "Test CA")
 	leaf, foreign := ca.Leaf(host), trusttest.Named(t, "Sophos SSL CA").Leaf(host)
 	behind := start(t, server.Options{Websocket: socket(&leaf), Username: "u", Password: "p"})
