@@ -31,6 +31,7 @@ type loop struct {
 	started  time.Time // of the round under way; zero: none
 	last     agent.Report
 	next     Setup // what takes over when run returns
+	leaving  bool  // as soon as the round under way has ended
 }
 
 // overdue is when a round under way counts as hung: then the watchdog is no
@@ -53,7 +54,10 @@ func (l *loop) run(ctx context.Context) error {
 	l.trigger(agent.OnStart)
 	for {
 		var triggers <-chan agent.Trigger
-		if l.started.IsZero() {
+		switch idle := l.started.IsZero(); {
+		case idle && l.leaving:
+			return nil
+		case idle:
 			triggers = l.triggers // one round at a time; the next waits here
 		}
 		select {
@@ -68,10 +72,7 @@ func (l *loop) run(ctx context.Context) error {
 		case <-l.opts.Checks:
 			l.trigger(agent.OnCommand)
 		case <-l.opts.Reloads:
-			if l.reload() {
-				l.wait()
-				return nil
-			}
+			l.reload()
 		case <-feed.C:
 			l.feed()
 		}
@@ -151,20 +152,20 @@ func has(fs []agent.Finding, f agent.Finding) bool {
 }
 
 // reload reads the configuration again. A bad one is refused and the old one
-// stays.
-func (l *loop) reload() bool {
-	monotonic, err := daemon.SdNotifyMonotonicUsec(), error(nil)
-	notify(l.opts.Log, daemon.SdNotifyReloading+"\n"+monotonic)
-	if l.next, err = l.opts.Reload(); err == nil {
-		_, err = l.next.newUplink(slog.New(slog.DiscardHandler))
+// stays; a good one takes over when the round under way has been reported.
+func (l *loop) reload() {
+	notify(l.opts.Log, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
+	next, err := l.opts.Reload()
+	if err == nil {
+		_, err = next.newUplink(slog.New(slog.DiscardHandler))
 	}
 	if err != nil {
 		l.opts.Log.Error("configuration refused, the old one stays", "err", err)
 		notify(l.opts.Log, daemon.SdNotifyReady)
-		return false
+		return
 	}
 	l.opts.Log.Info("configuration taken over")
-	return true
+	l.next, l.leaving = next, true
 }
 
 // watchdog is a ticker at a third of the interval that systemd wants to hear

@@ -152,7 +152,7 @@ func TestRun(t *testing.T) {
 		t.Errorf("first report: %s %s of %s/%s, number %d", r.Verdict, r.Trigger, r.Tenant, r.Box.ID, r.Seq)
 	}
 	until(t, "lights, service manager and watchdog", func() bool {
-		return d.out.has("(starting)", "(ready)") && said.has("READY=1", "STATUS=ready", "WATCHDOG=1")
+		return d.out.has("(ready)") && said.has("READY=1", "STATUS=ready", "WATCHDOG=1")
 	})
 
 	must(t, v.coturn.Process.Kill())
@@ -212,5 +212,32 @@ func TestRunRefusedByVendor(t *testing.T) {
 	d.signal(t, syscall.SIGTERM)
 	if err := <-d.ended; err != nil {
 		t.Errorf("ended with %v\n%s", err, d.log)
+	}
+}
+
+// A configuration that changes in the middle of a round takes over after it: the
+// report is not lost, and the watchdog goes on being fed.
+func TestReloadDuringARound(t *testing.T) {
+	v := newVendor(t)
+	url, reports := bus(t)
+	notify, said := manager(t, v.dir)
+	mute, err := net.ListenPacket("udp", "127.0.0.1:0") // a resolver that never answers makes the round long
+	must(t, err)
+	defer mute.Close()
+	v.configure(t, v.names.String(), mute.LocalAddr().String())
+	v.configure(t, "[box]\n", "[box]\ntenant = \"acme\"\n")
+	v.configure(t, "driver = \"none\"", "driver = \"none\"\n[central]\nservers = [\""+url+"\"]\n[schedule]\nevery = \"24h\"")
+	d := v.run(t, "NOTIFY_SOCKET="+notify, "WATCHDOG_USEC=600000")
+	_, _, err = mute.ReadFrom(make([]byte, 512))
+	must(t, err)
+	d.signal(t, syscall.SIGHUP)
+	until(t, "a second report", func() bool { return len(reports()) >= 2 })
+	if r := reports()[0]; r.Seq != 1 {
+		t.Errorf("first report has number %d, want that of the round under way", r.Seq)
+	}
+	_, after, ok := strings.Cut(said.String(), "RELOADING=1")
+	during, _, done := strings.Cut(after, "READY=1")
+	if !ok || !done || !strings.Contains(after, "MONOTONIC_USEC=") || !strings.Contains(during, "WATCHDOG=1") {
+		t.Errorf("the service manager heard %q, want a reload with the watchdog fed", said)
 	}
 }
