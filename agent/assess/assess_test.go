@@ -71,6 +71,11 @@ var matrix = []struct {
 				return e.With(agent.ClockSkew, 172800)
 			})
 		}},
+	{id: "N34 clock not set, web away, certificates not yet valid", want: "https-block https-block", verdict: "blocked", caps: "nnn",
+		edit: func(w *world) {
+			w.on("link", with(agent.ClockSynced, false)).on("web", dropped).
+				on("nats tcp", afterConnect(agent.Answered, agent.TLSExpired)).on("turn tls", afterConnect(agent.Answered, agent.TLSExpired))
+		}},
 	{id: "D01 no UDP at all", want: "udp-all-block", verdict: "limited", caps: "nll", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("udp", dropped) }},
 	{id: "D02 STUN dropped", want: "stun-udp-block", verdict: "limited", caps: "loo", cause: agent.CausePractice,
@@ -87,6 +92,10 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("turn tcp plain", afterConnect(agent.Refused, agent.ResetAfter)) }},
 	{id: "D08 relay inspected", want: "tls-intercept", verdict: "limited", caps: "olo", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("turn tls", afterConnect(agent.Tampered, agent.TLSUnknownCA)) }},
+	{id: "D08 on a relay that speaks only TLS over TCP", want: "tls-intercept", verdict: "limited", caps: "olo", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("turn tls", afterConnect(agent.Tampered, agent.TLSUnknownCA)).on("turn tcp plain", afterConnect(agent.Refused, agent.Closed))
+		}},
 	{id: "D09 web inspected", want: "tls-intercept", verdict: "limited", caps: "ooo", cause: agent.CausePractice,
 		edit: func(w *world) {
 			w.on("web", func(e agent.Evidence) agent.Evidence {
@@ -186,10 +195,20 @@ var matrix = []struct {
 				return e.With(agent.HTTPStatus, 503)
 			})
 		}},
+	{id: "group servers lost for two reasons", want: "group-server group-block-some", verdict: "blocked", caps: "oon", cause: agent.CauseVendor,
+		edit: func(w *world) { w.on("nats tcp", dropped).on("nats2 tcp", reset) }},
 	{id: "X28 all group servers stopped", want: "group-server", verdict: "blocked", caps: "oon", cause: agent.CauseVendor,
 		edit: func(w *world) { w.on("nats tcp", reset) }},
 	{id: "X30 no STUN on any port", profile: "zpp-hd", want: "stun-udp-block portrange-unknown", verdict: "blocked", caps: "n--", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("udp", dropped) }},
+	{id: "X30 STUN shut, the server refuses ports where it does not listen", profile: "zpp-hd", want: "stun-udp-block", verdict: "blocked", caps: "n--", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("stun plain", becomes(agent.Refused, agent.PortUnreachable)).on("stun plain 3478/udp", dropped)
+		}},
+	{id: "STUN stopped, some ports without an error", profile: "zpp-hd", want: "stun-server", verdict: "blocked", caps: "n--", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.on("stun plain", dropped).on("stun plain 3478/udp", becomes(agent.Refused, agent.PortUnreachable))
+		}},
 	{id: "X31 NAT by destination where no relay exists", profile: "zpp-hd", want: "nat-edm-no-relay", verdict: "blocked", caps: "n--", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("mapping", with(agent.Mapping, "address-dependent")) }},
 	{id: "range rejected by the router", profile: "zpp-hd", want: "portrange-block-udp portrange-block-tcp", verdict: "blocked", caps: "n--", cause: agent.CausePractice,

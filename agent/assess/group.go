@@ -7,43 +7,65 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 )
 
-// nats sorts the profile's required NATS hosts: those that work, and those of
-// which no address works and at least one look is bad in the given way.
-func (v *view) nats(pr agent.Profile, bad func(*agent.Evidence) bool) (working int, hit []int, of int) {
+// servers is how the required NATS hosts of a profile stand.
+type servers struct {
+	of, working int
+	lost        int   // proven not to work, whatever the way
+	hit         []int // looks that are bad in the way asked about, at hosts that do not work
+}
+
+// nats looks at the profile's required NATS hosts. One works if any of its
+// addresses does.
+func (v *view) nats(pr agent.Profile, bad func(*agent.Evidence) bool) servers {
+	var s servers
 	for _, t := range targets(pr, agent.NATS, "") {
 		if !t.Required {
 			continue
 		}
-		of++
+		s.of++
 		ix := v.looks(t)
-		switch {
-		case v.any(ix, usable):
-			working++
-		default:
-			hit = append(hit, v.pick(ix, bad)...)
+		if v.any(ix, usable) {
+			s.working++
+			continue
 		}
+		if v.any(ix, func(e *agent.Evidence) bool { return v.refused(e) || v.kept(e) && !foreignCert(e) }) {
+			s.lost++
+		}
+		s.hit = append(s.hit, v.pick(ix, bad)...)
 	}
-	return working, hit, of
+	return s
+}
+
+// harms is no group where all hosts are lost, one for one reason and one for
+// another, and else a limited one.
+func (s servers) harms() agent.Capabilities {
+	if s.lost == s.of {
+		return agent.Capabilities{agent.Group: agent.No}
+	}
+	return agent.Capabilities{agent.Group: agent.Limited}
 }
 
 // shut reports that not even a connection comes up.
 func (v *view) shut(e *agent.Evidence) bool { return v.barred(e) && !connected(e) }
 
 func groupBlockAll(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, v.shut)
-	if of == 0 || working > 0 || len(hit) == 0 || len(v.blockedHosts(hit)) < of {
+	s := v.nats(pr, v.shut)
+	hit := s.hit
+	if s.working > 0 || len(hit) == 0 || len(v.blockedHosts(hit)) < s.of {
 		return nil
 	}
 	return one(found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0], "sender", v.sender(hit)))
 }
 
 func groupBlockSome(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, v.shut)
+	s := v.nats(pr, v.shut)
+	hit := s.hit
 	if len(hit) == 0 {
 		return nil
 	}
 	c := found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0],
-		"open", strconv.Itoa(working), "of", strconv.Itoa(of), "sender", v.sender(hit))
+		"open", strconv.Itoa(s.working), "of", strconv.Itoa(s.of), "sender", v.sender(hit))
+	c.harms = s.harms()
 	c.open = !v.proven(hit) // a server that is switched off looks the same
 	return one(c)
 }
@@ -56,22 +78,24 @@ func (v *view) blockedHosts(ix []int) []string {
 // groupServer: the hosts themselves refuse. While others work that is only
 // worth knowing.
 func groupServer(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, v.refused)
+	s := v.nats(pr, v.refused)
+	hit := s.hit
 	if len(hit) == 0 {
 		return nil
 	}
 	c := found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0],
-		"open", strconv.Itoa(working), "of", strconv.Itoa(of))
-	c.info = working > 0
-	if working == 0 && len(v.blockedHosts(hit)) == of {
-		c.harms = agent.Capabilities{agent.Group: agent.No}
+		"open", strconv.Itoa(s.working), "of", strconv.Itoa(s.of))
+	c.info = s.working > 0
+	if s.lost == s.of {
+		c.harms = s.harms()
 	}
 	return one(c)
 }
 
 // wsStripped: TLS passes, but the upgrade to WebSocket does not.
 func wsStripped(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, func(e *agent.Evidence) bool { return e.Reason == agent.UpgradeRefused && e.Grade != agent.GradeE })
+	s := v.nats(pr, func(e *agent.Evidence) bool { return e.Reason == agent.UpgradeRefused && e.Grade != agent.GradeE })
+	hit := s.hit
 	if len(hit) == 0 {
 		return nil
 	}
@@ -80,30 +104,23 @@ func wsStripped(v *view, pr agent.Profile) []claim {
 		status = strconv.Itoa(int(n))
 	}
 	c := found(hit, "", "hosts", v.hosts(hit), "port", v.ports(hit)[0], "status", status)
-	c.harms = partOf(working, v.blockedHosts(hit), of)
+	c.harms = s.harms()
 	return one(c)
 }
 
 // natsProtoBad: the port opens, but no way of speaking NATS gets an answer.
 func natsProtoBad(v *view, pr agent.Profile) []claim {
-	working, hit, of := v.nats(pr, func(e *agent.Evidence) bool {
+	s := v.nats(pr, func(e *agent.Evidence) bool {
 		mute := e.Outcome == agent.Silent && e.Grade == agent.GradeD || cut(e) || tampered(e)
-		return mute && connected(e) && e.Reason != agent.UpgradeRefused && e.Reason != agent.TLSUnknownCA && e.Reason != agent.TLSWrongName
+		return mute && connected(e) && e.Reason != agent.UpgradeRefused && !foreignCert(e)
 	})
+	hit := s.hit
 	if len(hit) == 0 {
 		return nil
 	}
 	c := found(hit, "", "hosts", v.hosts(hit), "port", v.ports(hit)[0])
-	c.harms = partOf(working, v.blockedHosts(hit), of)
+	c.harms = s.harms()
 	return one(c)
-}
-
-// partOf is the harm when some of the group's hosts are lost.
-func partOf(working int, lost []string, of int) agent.Capabilities {
-	if working == 0 && len(lost) == of {
-		return agent.Capabilities{agent.Group: agent.No}
-	}
-	return agent.Capabilities{agent.Group: agent.Limited}
 }
 
 // guestNet: the web works, and every other door is shut, over TCP and UDP and

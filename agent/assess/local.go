@@ -204,6 +204,14 @@ func clockWrong(v *view, _ agent.Profile) []claim {
 	return nil
 }
 
+// confirmed reports whether a web host's clock agrees with ours.
+func (v *view) confirmed() bool {
+	return v.any(v.of(agent.ProbeWeb), func(e *agent.Evidence) bool {
+		skew, told := e.Values.Num(agent.ClockSkew)
+		return told && math.Abs(skew) <= maxSkew
+	})
+}
+
 // unsynced reports whether the kernel itself says that nothing set the clock.
 func (v *view) unsynced() bool {
 	return v.any(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {

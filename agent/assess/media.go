@@ -37,7 +37,13 @@ func (v *view) ports(ix []int) []string {
 }
 
 func stunBlock(v *view, pr agent.Profile) []claim {
-	return v.stun(pr, v.kept, func(t agent.Target, ix []int) claim {
+	kept := func(t agent.Target, ix []int) []int {
+		if len(v.onPort(t, v.pick(ix, v.refused))) > 0 {
+			return nil
+		}
+		return v.pick(ix, v.kept)
+	}
+	return v.stun(pr, kept, func(t agent.Target, ix []int) claim {
 		c := found(ix, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(ix))
 		c.open = !v.proven(ix)
 		return c
@@ -49,21 +55,28 @@ func stunBlock(v *view, pr agent.Profile) []claim {
 func (v *view) kept(e *agent.Evidence) bool { return v.barred(e) || cut(e) || tampered(e) }
 
 func stunServer(v *view, pr agent.Profile) []claim {
-	return v.stun(pr, v.refused, func(t agent.Target, ix []int) claim {
+	refused := func(_ agent.Target, ix []int) []int { return v.pick(ix, v.refused) }
+	return v.stun(pr, refused, func(t agent.Target, ix []int) claim {
 		return found(ix, t.String(), "host", t.Host, "port", port(t))
 	})
 }
 
+// onPort are those of the looks that went to the target's own port and not to an
+// alternative: nothing need listen there.
+func (v *view) onPort(t agent.Target, ix []int) []int {
+	return v.pick(ix, func(e *agent.Evidence) bool { return e.Target.Port == t.Port })
+}
+
 // stun asks about each required STUN target of which no look was answered and
-// at least one is bad in the given way. Where a relay exists the loss of STUN
+// at least one at its own port is bad in the given way. Where a relay exists the loss of STUN
 // makes direct calls rarer; where none exists, or no UDP passes at all, it ends
 // them.
-func (v *view) stun(pr agent.Profile, bad func(*agent.Evidence) bool, make func(agent.Target, []int) claim) []claim {
+func (v *view) stun(pr agent.Profile, bad func(agent.Target, []int) []int, make func(agent.Target, []int) claim) []claim {
 	var out []claim
 	for _, t := range targets(pr, agent.STUN, "") {
 		ix := v.looks(t)
-		hit := v.pick(ix, bad)
-		if !t.Required || v.any(ix, answered) || len(hit) == 0 {
+		hit := bad(t, ix)
+		if !t.Required || v.any(ix, answered) || len(v.onPort(t, hit)) == 0 {
 			continue
 		}
 		c := make(t, hit)
@@ -77,11 +90,11 @@ func (v *view) stun(pr agent.Profile, bad func(*agent.Evidence) bool, make func(
 }
 
 // turnAllBlock: no transport reaches the relay, and it is not the relay itself
-// that says no on all of them.
+// that says no on all of them. One that is inspected is open.
 func turnAllBlock(v *view, pr agent.Profile) []claim {
 	ix := v.looksAt(targets(pr, agent.TURN, ""))
 	bad := v.pick(ix, v.kept)
-	if v.any(ix, answered) || !v.all(ix, failed) || len(bad) == 0 {
+	if v.any(ix, answered) || v.any(ix, foreignCert) || !v.all(ix, failed) || len(bad) == 0 {
 		return nil
 	}
 	c := found(ix, "", "hosts", v.hosts(ix), "ports", v.portsAndTransports(ix), "sender", v.sender(ix))
@@ -111,11 +124,12 @@ func (v *view) refusedOrLost(e *agent.Evidence) bool {
 	return v.refused(e) || e.Outcome == agent.Silent
 }
 
-// turnBlock: one transport of the relay is kept away, in every variant.
+// turnBlock: one transport of the relay is kept away, in every variant. One that
+// is inspected is open: another finding says what to change there.
 func turnBlock(tr agent.Transport) func(*view, agent.Profile) []claim {
 	return func(v *view, pr agent.Profile) []claim {
 		return v.turn(pr, tr, func(ix []int) []int {
-			if v.any(ix, v.refused) {
+			if v.any(ix, v.refused) || v.any(ix, foreignCert) {
 				return nil
 			}
 			return v.pick(ix, v.kept)

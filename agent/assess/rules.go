@@ -132,8 +132,7 @@ var rules = []rule{
 	{code: agent.GroupBlockAll, severity: agent.Critical, cause: agent.CausePractice,
 		maskedBy: guest, find: groupBlockAll, harms: agent.Capabilities{agent.Group: agent.No}},
 	{code: agent.GroupBlockSome, severity: agent.Major, cause: agent.CausePractice,
-		maskedBy: join(guest, agent.GroupBlockAll), find: groupBlockSome,
-		harms: agent.Capabilities{agent.Group: agent.Limited}},
+		maskedBy: join(guest, agent.GroupBlockAll), find: groupBlockSome},
 	{code: agent.GroupServer, severity: agent.Critical, cause: agent.CauseVendor,
 		maskedBy: guest, find: groupServer},
 

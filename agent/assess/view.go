@@ -166,6 +166,12 @@ func (v *view) looksAt(ts []agent.Target) []int {
 func answered(e *agent.Evidence) bool { return e.Outcome == agent.Answered }
 func tampered(e *agent.Evidence) bool { return e.Outcome == agent.Tampered && e.Grade != agent.GradeE }
 
+// foreignCert reports whether somebody showed a certificate of their own in the
+// service's place. PCs of the practice may trust it.
+func foreignCert(e *agent.Evidence) bool {
+	return tampered(e) && (e.Reason == agent.TLSUnknownCA || e.Reason == agent.TLSWrongName)
+}
+
 // usable reports whether a browser could work with what answered.
 func usable(e *agent.Evidence) bool {
 	return answered(e) && e.Reason != agent.TLSExpired && e.Reason != agent.HTTPError

@@ -12,7 +12,7 @@ import (
 func httpsBlock(v *view, pr agent.Profile) []claim {
 	return v.eachWeb(pr, func(t agent.Target, ix []int) (claim, bool) {
 		bad := v.pick(ix, func(e *agent.Evidence) bool {
-			return v.barred(e) || cut(e) || tampered(e) && e.Reason != agent.TLSUnknownCA && e.Reason != agent.TLSWrongName
+			return v.kept(e) && !foreignCert(e)
 		})
 		c := found(bad, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(bad))
 		c.open = v.all(bad, func(e *agent.Evidence) bool { return e.Outcome == agent.Silent }) && !v.proven(bad)
@@ -72,9 +72,7 @@ func port(t agent.Target) string {
 // PCs that trust the appliance may still work, so the web page is not lost; a
 // relay behind it is limited to its plain form.
 func tlsIntercept(v *view, pr agent.Profile) []claim {
-	ix := v.pick(v.required(pr), func(e *agent.Evidence) bool {
-		return tampered(e) && (e.Reason == agent.TLSUnknownCA || e.Reason == agent.TLSWrongName)
-	})
+	ix := v.pick(v.required(pr), foreignCert)
 	if len(ix) == 0 {
 		return nil
 	}
@@ -96,8 +94,12 @@ func tlsIntercept(v *view, pr agent.Profile) []claim {
 	return one(c)
 }
 
-// certBad: the service's own certificate has run out, by any clock.
+// certBad: the service's own certificate has run out, by any clock. A clock that
+// nothing has set and no web host confirms accuses nobody.
 func certBad(v *view, pr agent.Profile) []claim {
+	if v.unsynced() && !v.confirmed() {
+		return nil
+	}
 	var out []claim
 	for _, t := range pr.Targets {
 		ix := v.pick(v.looks(t), func(e *agent.Evidence) bool { return e.Reason == agent.TLSExpired })
