@@ -14,8 +14,12 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/farends"
 )
 
-// deadline is for starting, and for each fault with its healing.
-const deadline = 90 * time.Second
+// How long things may take: everything, for each fault; and one wait for the
+// box. Its slowest finding takes two rounds of silence, 15 s each at most.
+const (
+	deadline = 90 * time.Second
+	patience = 45 * time.Second
+)
 
 // Once breaks things one after another, each named by its key or name: it waits
 // until the box says so, prints what the light and the dashboard say, heals it,
@@ -29,6 +33,9 @@ func Once(ctx context.Context, c Config, faults ...string) (err error) {
 		}
 		all = append(all, f)
 	}
+	limit := deadline * time.Duration(max(1, len(all)))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
+	defer cancel()
 	s, err := build(ctx, c)
 	if err != nil {
 		return err
@@ -68,7 +75,7 @@ func (s *stage) breakAndHeal(ctx context.Context, f farends.Fault) error {
 // act does something, waits until the box reports as wanted, and prints what
 // everybody sees of it.
 func (s *stage) act(ctx context.Context, title string, do func() error, want func(agent.Report) bool) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, deadline/2, fmt.Errorf("not within %v", deadline/2))
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not within %v", patience))
 	defer cancel()
 	began := time.Now()
 	if do != nil {
