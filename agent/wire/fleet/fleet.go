@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strings"
 
@@ -122,44 +121,4 @@ func Decode(b []byte) (agent.Report, error) {
 		}
 	}
 	return r, nil
-}
-
-// Redact returns r with public addresses of the practice cut to their network:
-// IPv4 to /24, IPv6 to /48. Private addresses and the service's own stay.
-func Redact(r agent.Report) agent.Report {
-	return eachEvidence(r, func(e agent.Evidence) agent.Evidence {
-		for _, k := range []agent.Key{agent.MappedAddr, agent.LocalAddr} {
-			if s := e.Values.Text(k); s != "" {
-				e = e.With(k, cut(s))
-			}
-		}
-		return e
-	})
-}
-
-// cut shortens an address, address with port or prefix; what is none of them
-// is dropped rather than passed on.
-func cut(s string) string {
-	host := s
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		host = ap.Addr().String()
-	} else if p, err := netip.ParsePrefix(s); err == nil {
-		host = p.Addr().String()
-	}
-	a, err := netip.ParseAddr(host)
-	switch {
-	case err != nil:
-		return ""
-	case a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast():
-		return s
-	}
-	bits := 48
-	if a = a.Unmap().WithZone(""); a.Is4() {
-		bits = 24
-	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return p.String()
 }

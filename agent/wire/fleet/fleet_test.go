@@ -245,3 +245,35 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// The practice's router can show its public address in several places; the
+// service's own address, and a provider's resolver, are no secret.
+func TestRedactRouter(t *testing.T) {
+	service := netip.MustParseAddr("198.51.100.7")
+	target := agent.Target{Host: "turn.example", Addr: service, Port: 3478, Transport: agent.UDP}
+	values := func(gateway, resolver, sender string) agent.Evidence {
+		return agent.See(agent.ProbeSTUN, target, agent.Rejected, agent.AdminProhibited).
+			With(agent.Gateway, gateway).With(agent.Resolver, resolver).With(agent.ICMPFrom, sender)
+	}
+	const v6, v6cut = "2001:db8:1:2::1", "2001:db8:1::/48"
+	in := agent.Report{
+		Evidence: []agent.Evidence{
+			values("203.0.113.9", "9.9.9.9 "+v6+" 192.168.1.1", "203.0.113.9"),
+			values("192.168.1.1", "fe80::1%eth0 ["+v6+"]:53", service.String()),
+		},
+		Findings: []agent.Finding{{Args: map[string]string{"gateway": "203.0.113.9", "sender": v6, "resolver": v6, "host": "203.0.113.9"}}},
+	}
+	want := agent.Report{
+		Evidence: []agent.Evidence{
+			values("203.0.113.0/24", "9.9.9.9 "+v6cut+" 192.168.1.1", "203.0.113.0/24"),
+			values("192.168.1.1", "fe80::1%eth0 "+v6cut, service.String()),
+		},
+		Findings: []agent.Finding{{Args: map[string]string{"gateway": "203.0.113.0/24", "sender": v6cut, "resolver": v6cut, "host": "203.0.113.9"}}},
+	}
+	if diff := cmp.Diff(want, fleet.Redact(in), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("redacted (-want +got):\n%s", diff)
+	}
+	if in.Findings[0].Args["sender"] != v6 {
+		t.Error("the report that was handed in has changed")
+	}
+}
