@@ -1,63 +1,21 @@
 package main_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 )
-
-// placeVar says that this run of the tests is the one in a network of its own.
-const placeVar = "SPRECHPROBE_HOSTILE_PLACE"
-
-// inPlace runs the calling test again in a network of its own, whose way out
-// leads nowhere, and reports whether this is that run. What the program sends
-// to anybody can be seen there, and reaches nobody.
-func inPlace(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(placeVar) != "" {
-		return true
-	}
-	t.Parallel() // it mostly waits
-	program(t, "ip", "iproute2")
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.v", "-test.parallel=32", "-test.run=^"+t.Name()+"$")
-	cmd.Env = append(os.Environ(), placeVar+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := cmd.CombinedOutput()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		why := "LEFT OUT: no new network namespace: " + err.Error()
-		if os.Getenv("LAB") == "must" {
-			t.Fatal(why)
-		}
-		t.Skip(why)
-	}
-	if err != nil {
-		t.Errorf("in the namespace: %v\n%s", err, out)
-	} else {
-		t.Logf("in the namespace:\n%s", out)
-	}
-	return false
-}
 
 // villages are where villains live: the second looks like the internet, which
 // laboratories use 198.18.0.0/15 for.
@@ -76,23 +34,15 @@ type place struct {
 // the villages, and watches until the test ends.
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	must(t, unix.Mount("none", "/sys", "sysfs", 0, "")) // the one of this network
-	ip := program(t, "ip", "iproute2")
-	for _, args := range []string{
-		"link set lo up",
-		"route add local " + villages[1].String() + " dev lo",
-		"link add eth0 type veth peer name hole",
-		"address add 192.168.178.20/24 dev eth0",
-		"link set eth0 up",
-		"link set hole up",
-		"neigh add " + nudge.Addr().String() + " lladdr 02:00:00:00:00:01 dev eth0 nud permanent",
-		"route add default via " + nudge.Addr().String() + " dev eth0",
-	} {
-		if out, err := exec.Command(ip, strings.Fields(args)...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v %s", args, err, out)
-		}
-	}
+	lab.IP(t, `
+		link set lo up
+		route add local `+villages[1].String()+` dev lo
+		link add eth0 type veth peer name hole
+		address add 192.168.178.20/24 dev eth0
+		link set eth0 up
+		link set hole up
+		neigh add `+nudge.Addr().String()+` lladdr 02:00:00:00:00:01 dev eth0 nud permanent
+		route add default via `+nudge.Addr().String()+` dev eth0`)
 	p := &place{}
 	f := watchStrays(t)
 	done := make(chan struct{})
@@ -182,80 +132,4 @@ func (p *place) quiet(t *testing.T) {
 			t.Errorf("the program talked to a stranger: %s", s)
 		}
 	}
-}
-
-// ran is a result with what it cost.
-type ran struct {
-	result
-	took   time.Duration
-	peakKB int64
-}
-
-// mostData ends a run that takes all memory before it harms the machine, bytes.
-const mostData = 512 << 20
-
-// measured runs the program to its end while drive, if there is one, does
-// something to it, and measures its memory. After limit it counts as hung.
-func (v *vendor) measured(t *testing.T, limit time.Duration, program string, drive func(*os.Process), args ...string) ran {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), "SSL_CERT_FILE="+v.caFile, "RUNTIME_DIRECTORY="+v.dir, "GOTRACEBACK=all")
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	began := time.Now()
-	must(t, cmd.Start())
-	_ = unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_DATA, &unix.Rlimit{Cur: mostData, Max: mostData}, nil) // it may have ended
-	ended, peak := make(chan struct{}), make(chan int64)
-	go func() { peak <- watchMemory(cmd.Process.Pid, ended) }()
-	driven := make(chan struct{})
-	go func() {
-		defer close(driven)
-		if drive != nil {
-			drive(cmd.Process)
-		}
-	}()
-	err := cmd.Wait()
-	close(ended)
-	<-driven
-	r := ran{result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}, time.Since(began), <-peak}
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s %v: %v", program, args, err)
-	}
-	if ctx.Err() != nil {
-		t.Fatalf("%s %v: did not end within %v: %.500s", program, args, limit, r.errOut)
-	}
-	// The kernel counts into a child's peak what its parent had at the fork, so
-	// it tells something only where it is above that.
-	if kb := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss; kb > highWater(os.Getpid()) {
-		r.peakKB = max(r.peakKB, kb)
-	}
-	return r
-}
-
-// watchMemory follows the peak of a process until it has ended.
-func watchMemory(pid int, ended <-chan struct{}) (peak int64) {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		peak = max(peak, highWater(pid))
-		select {
-		case <-tick.C:
-		case <-ended:
-			return peak
-		}
-	}
-}
-
-// highWater is the most memory that a process has had since it was started, in
-// KiB; 0 where it is gone.
-func highWater(pid int) int64 {
-	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	_, after, _ := strings.Cut(string(b), "VmHWM:")
-	if words := strings.Fields(after); len(words) > 0 {
-		kb, _ := strconv.ParseInt(words[0], 10, 64)
-		return kb
-	}
-	return 0
 }

@@ -5,23 +5,19 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"math"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sprechprobe/sprechprobe/agent"
-	"github.com/sprechprobe/sprechprobe/agent/advice"
-	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 )
 
 // What a hostile far end may cost.
@@ -186,21 +182,23 @@ func stream1GiB(v *villain, c net.Conn) { v.stream(c, bytes.Repeat([]byte("N"), 
 // A far end may send whatever it likes: the program ends in time and within its
 // memory, says nothing good of it, and follows nobody into the practice's network.
 func TestHostileFarEnds(t *testing.T) {
-	if !inPlace(t) {
+	t.Parallel() // it mostly waits
+	if !lab.Inside(t) {
 		return
 	}
 	sprechprobe := build(t)
 	v := &vendor{dir: t.TempDir()}
 	cert := v.certificates(t, "*."+domain)
 	p := newPlace(t)
-	t.Run("far ends", func(t *testing.T) {
-		for i, h := range hostiles {
-			t.Run(h.name, func(t *testing.T) {
-				t.Parallel()
-				h.check(t, i, sprechprobe, v.caFile, cert)
-			})
-		}
-	})
+	var all errgroup.Group
+	all.SetLimit(32) // they mostly wait, and t.Parallel knows processors only
+	for i, h := range hostiles {
+		all.Go(func() error {
+			t.Run(h.name, func(t *testing.T) { h.check(t, i, sprechprobe, v.caFile, cert) })
+			return nil
+		})
+	}
+	must(t, all.Wait())
 	p.quiet(t)
 }
 
@@ -269,20 +267,6 @@ func (h hostile) check(t *testing.T, i int, sprechprobe, ca string, cert tls.Cer
 	h.expect(t, report)
 }
 
-// sound checks what holds for every run.
-func (r ran) sound(t *testing.T) {
-	t.Helper()
-	if strings.Contains(r.errOut, "panic") || strings.Contains(r.errOut, "goroutine") || strings.Contains(r.out, `"panic"`) {
-		t.Errorf("a panic: %s%s", r.errOut, r.out)
-	}
-	if r.peakKB > mostKB {
-		t.Errorf("%d KiB of memory, over %d", r.peakKB, mostKB)
-	}
-	if r.peakKB == 0 {
-		t.Error("the memory was not measured")
-	}
-}
-
 // expect compares the looks at the targets.
 func (h hostile) expect(t *testing.T, r agent.Report) {
 	t.Helper()
@@ -299,154 +283,4 @@ func (h hostile) expect(t *testing.T, r agent.Report) {
 			t.Errorf("no look %q in:\n%s", w, strings.Join(got, "\n"))
 		}
 	}
-}
-
-// wellFormed checks that a report says nothing that its readers do not know.
-func wellFormed(t *testing.T, r agent.Report) {
-	t.Helper()
-	if r.Schema != agent.Schema || len(r.Evidence) == 0 {
-		t.Errorf("schema %q with %d pieces of evidence", r.Schema, len(r.Evidence))
-	}
-	for _, e := range r.Evidence {
-		if err := soundEvidence(e); err != nil {
-			t.Errorf("%v in %+v", err, e)
-		}
-	}
-	for _, f := range r.Findings {
-		if !slices.Contains(agent.Codes, f.Code) {
-			t.Errorf("unknown code %q", f.Code)
-		}
-		for arg, text := range f.Args {
-			if !isWords(text) {
-				t.Errorf("%s: argument %s is %.80q", f.Code, arg, text)
-			}
-		}
-	}
-	b, err := fleet.Encode(r)
-	must(t, err)
-	if _, err := fleet.Decode(b); err != nil {
-		t.Errorf("on the wire: %v", err)
-	}
-	for _, lang := range []string{"de", "en"} {
-		l, err := advice.ParseLang(lang)
-		must(t, err)
-		if text := advice.Check(r, l); !isWords(strings.ReplaceAll(text, "\n", " ")) {
-			t.Errorf("the text for people is %q", text)
-		}
-	}
-}
-
-var probes = []agent.ProbeName{agent.ProbeLink, agent.ProbeDNS, agent.ProbeWeb, agent.ProbeCaptive, agent.ProbeSTUN,
-	agent.ProbeMapping, agent.ProbeTURN, agent.ProbeRelay, agent.ProbeNATS, agent.ProbePorts, agent.ProbeUplink}
-
-func soundEvidence(e agent.Evidence) error {
-	graded := e.Grade == agent.GradeOf(e.Outcome) || e.Grade == agent.GradeE ||
-		e.Outcome == agent.Silent && e.Grade == agent.GradeD
-	switch {
-	case !slices.Contains(probes, e.Probe):
-		return fmt.Errorf("unknown probe %q", e.Probe)
-	case !graded:
-		return fmt.Errorf("outcome %v with grade %v", e.Outcome, e.Grade)
-	case e.Reason == "" && e.Outcome != agent.Answered, e.Reason != "" && !slices.Contains(agent.Reasons, e.Reason):
-		return fmt.Errorf("outcome %v with reason %q", e.Outcome, e.Reason)
-	}
-	for _, k := range slices.Sorted(maps.Keys(e.Values)) {
-		if !isValue(k, e.Values[k]) {
-			return fmt.Errorf("%s is %.80q", k, fmt.Sprint(e.Values[k]))
-		}
-	}
-	return nil
-}
-
-func isValue(k agent.Key, v any) bool {
-	info, known := agent.Keys[k]
-	switch v := v.(type) {
-	case float64:
-		return known && info.Kind == agent.Number && !math.IsNaN(v) && !math.IsInf(v, 0)
-	case string:
-		return known && info.Kind == agent.Words && len(v) <= 512 && isWords(v)
-	case bool:
-		return known && info.Kind == agent.Fact
-	}
-	return false
-}
-
-// isWords reports whether a text can be shown to people as it is.
-func isWords(s string) bool {
-	return utf8.ValidString(s) && strings.IndexFunc(s, func(r rune) bool { return !unicode.IsGraphic(r) }) < 0
-}
-
-// The daemon stands the same, round after round, and ends when it is told to,
-// in the middle of one.
-func TestHostileFarEndsAndRun(t *testing.T) {
-	if !inPlace(t) {
-		return
-	}
-	sprechprobe := build(t)
-	v := &vendor{dir: t.TempDir()}
-	cert := v.certificates(t, "*."+domain)
-	p := newPlace(t)
-	h := hostile{pinned: true, central: "nats", manners: manners{udp: flood(records),
-		tcp: secured(starting(info, stream1GiB)), central: starting(info, stream1GiB)}}
-	w, v := h.settle(t, 0, v.caFile, cert)
-	var told time.Time
-	r := v.measured(t, 2*deadline, sprechprobe, func(box *os.Process) {
-		for n := uint64(1); n <= 2; n++ {
-			until(t, "another report", func() bool { return v.kept(t) >= n })
-			must(t, box.Signal(syscall.SIGUSR1))
-		}
-		asked := w.asked.Load()
-		until(t, "a round under way", func() bool { return w.asked.Load() > asked+5 })
-		told = time.Now()
-		must(t, box.Signal(syscall.SIGTERM))
-	}, "run", "--config", v.config)
-	r.sound(t)
-	ending := time.Since(told)
-	t.Logf("took %v, ended within %v, %d KiB, exit %d", r.took, ending, r.peakKB, r.code)
-	if r.code != 0 || ending > 10*time.Second {
-		t.Errorf("exit %d after %v: %s", r.code, ending, r.errOut)
-	}
-	p.quiet(t)
-}
-
-// kept is the number of the newest report that run has kept; 0: none.
-func (v *vendor) kept(t *testing.T) uint64 {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join(v.dir, "report.json"))
-	if err != nil {
-		return 0
-	}
-	r, err := fleet.Decode(b)
-	must(t, err)
-	return r.Seq
-}
-
-// The report of a profile as large as one may be is still one that other
-// commands can read.
-func TestLargestReport(t *testing.T) {
-	if !inPlace(t) {
-		return
-	}
-	sprechprobe := build(t)
-	newPlace(t)
-	v := &vendor{dir: t.TempDir()}
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "name = \"large\"\ntitle = \"Large\"\nversion = \"1\"\nsource = \"https://%s/\"\ndate = \"2026-11-22\"\n", domain)
-	for i := range 64 { // of three addresses each, on which nobody listens
-		fmt.Fprintf(&b, "[[target]]\nservice = \"nats\"\nhost = \"a-host-with-a-long-name-%d.%s\"\nport = 8443\ntransports = [\"tcp\"]\nfeeds = [\"group\"]\n", i, domain)
-		fmt.Fprintf(&b, "pins = [\"127.0.60.%d\", \"127.0.60.%d\", \"127.0.60.%d\"]\n", 3*i, 3*i+1, 3*i+2)
-	}
-	must(t, os.Mkdir(filepath.Join(v.dir, "profiles.d"), 0o755))
-	v.write(t, "profiles.d/large.toml", b.Bytes())
-	v.config = v.write(t, "sprechprobe.toml", fmt.Appendf(nil, "profiles = [\"large\"]\nprofile_dir = %q\n[network]\nresolvers = [\"127.0.60.1:53\"]\n"+
-		"[lights]\ndriver = \"none\"\n", filepath.Join(v.dir, "profiles.d")))
-	r := v.measured(t, deadline, sprechprobe, func(box *os.Process) {
-		until(t, "a report", func() bool { return v.kept(t) > 0 })
-		if r := v.box(t, []string{sprechprobe}, "request", "--config", v.config); r.code != 0 || r.errOut != "" {
-			t.Errorf("request: exit %d: %s", r.code, r.errOut)
-		}
-		must(t, box.Signal(syscall.SIGTERM))
-	}, "run", "--config", v.config)
-	r.sound(t)
-	t.Logf("took %v, %d KiB", r.took, r.peakKB)
 }
