@@ -25,15 +25,23 @@ type examiner struct {
 	seq    uint64
 }
 
-// examine makes a round. The uplink's state, if there is one, is looked at in
-// each pass like any other evidence.
+// examine makes a round. The uplink's state, if there is one, is looked at before
+// and after it, so that a connection that comes and goes is not taken for one
+// that is gone. Where it was not known before, it was only beginning to connect.
 func (x *examiner) examine(ctx context.Context, why agent.Trigger, uplink func() agent.Evidence) agent.Report {
 	start := time.Now()
+	var before agent.Evidence
+	if uplink != nil {
+		before = uplink()
+	}
 	passes := round.Run(ctx, x.probes, x.profiles)
 	if uplink != nil {
-		for i := range passes {
-			passes[i] = append(passes[i], uplink())
+		after := uplink()
+		if before.Outcome == agent.NotLooked {
+			before = after
 		}
+		passes[0] = append(passes[0], before)
+		passes[1] = append(passes[1], after)
 	}
 	x.book.Add(passes...)
 	stamp := x.stamp()

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -240,4 +241,51 @@ func TestReloadDuringARound(t *testing.T) {
 	if !ok || !done || !strings.Contains(after, "MONOTONIC_USEC=") || !strings.Contains(during, "WATCHDOG=1") {
 		t.Errorf("the service manager heard %q, want a reload with the watchdog fed", said)
 	}
+}
+
+// A connection to the vendor that is lost during a round has failed once: nothing
+// is said before it has failed twice.
+func TestVendorLostDuringARound(t *testing.T) {
+	v := newVendor(t)
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
+	must(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(30 * time.Second) {
+		t.Fatal("bus is not ready")
+	}
+	mute, err := net.ListenPacket("udp", "127.0.0.1:0") // the first resolver never answers: each round takes a second
+	must(t, err)
+	defer mute.Close()
+	v.configure(t, "\""+v.names.String()+"\"", "\""+mute.LocalAddr().String()+"\", \""+v.names.String()+"\"")
+	v.configure(t, "[box]\n", "[box]\ntenant = \"acme\"\n")
+	v.configure(t, "driver = \"none\"", "driver = \"none\"\n[central]\nservers = [\""+s.ClientURL()+"\"]\n[schedule]\nevery = \"24h\"")
+	d := v.run(t)
+	asked := make(chan struct{}, 1000)
+	go func() {
+		for b := make([]byte, 512); ; asked <- struct{}{} {
+			if _, _, err := mute.ReadFrom(b); err != nil {
+				return
+			}
+		}
+	}()
+	report := func() (r agent.Report) {
+		b, _ := os.ReadFile(filepath.Join(v.dir, "report.json"))
+		_ = json.Unmarshal(b, &r)
+		return r
+	}
+	until(t, "a connection and a report", func() bool { return d.log.has("reporting connected") && report().Seq == 1 })
+	before := len(asked)
+	d.signal(t, syscall.SIGUSR1)
+	until(t, "another round", func() bool { return len(asked) > before })
+	s.Shutdown()
+	until(t, "its report", func() bool { return report().Seq == 2 })
+	if r := report(); len(r.Findings) > 0 {
+		t.Errorf("one look was enough for %v", r.Findings)
+	}
+	d.signal(t, syscall.SIGUSR1)
+	until(t, "the outage once it has lasted", func() bool {
+		r := report()
+		return r.Seq == 3 && len(r.Findings) == 1 && r.Findings[0].Code == agent.CentralDown
+	})
 }
