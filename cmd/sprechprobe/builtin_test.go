@@ -2,14 +2,13 @@ package main_test
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 )
 
 // The two services of the built-in profiles, on the loopback of a network of the
@@ -24,9 +23,8 @@ var (
 )
 
 func TestBuiltinProfiles(t *testing.T) {
-	if os.Getenv("OWN_NETWORK") == "" {
-		program(t, "nft", "nftables")
-		inOwnNetwork(t)
+	program(t, "nft", "nftables")
+	if !inOwnNetwork(t) {
 		return
 	}
 	v := builtinServices(t)
@@ -44,7 +42,7 @@ func TestBuiltinProfiles(t *testing.T) {
 		{"udp dport { 443, 3478, 5349, 10000-20000 } drop", 2, agent.Blocked, []agent.Code{agent.UDPAllBlock, agent.STUNUDPBlock, agent.PortRangeUnknown}},
 	}
 	for _, f := range faults {
-		nft(t, "add table inet practice; add chain inet practice in { type filter hook input priority 0; }; add rule inet practice in "+f.rules)
+		lab.NFT(t, "table inet practice { chain in { type filter hook input priority 0; "+f.rules+"; }; }")
 		r, code := v.check(t, sprechprobe)
 		expect(t, r, code, f.code, f.verdict, f.want...)
 		if f.want[0] == agent.GroupBlockAll {
@@ -58,20 +56,12 @@ func TestBuiltinProfiles(t *testing.T) {
 				t.Errorf("the release request asks for what is open:\n%s", text)
 			}
 		}
-		nft(t, "delete table inet practice")
-	}
-}
-
-func nft(t *testing.T, rules string) {
-	t.Helper()
-	if out, err := exec.Command(program(t, "nft", "nftables"), rules).CombinedOutput(); err != nil {
-		t.Fatalf("nft %s: %v\n%s", rules, err, out)
+		lab.NFT(t, "")
 	}
 }
 
 func builtinServices(t *testing.T) *vendor {
 	t.Helper()
-	ip := program(t, "ip", "iproute2")
 	v := &vendor{dir: t.TempDir(), nats: map[string]*server.Server{}}
 	addresses := []string{"--local=/webprax.de/", "--local=/meetone.io/",
 		"--address=/coturn.webprax.de/" + webpraxTURN, "--address=/stun.zpp-hd.meetone.io/" + meetoneSTUN}
@@ -83,9 +73,7 @@ func builtinServices(t *testing.T) *vendor {
 		addresses = append(addresses, "--address=/"+name+".webprax.de/"+addr)
 	}
 	for _, a := range []string{webpraxWeb, webpraxTURN, meetoneWeb, meetoneSTUN, webpraxNATS["nats1"], webpraxNATS["nats2"], webpraxNATS["nats3"]} {
-		if out, err := exec.Command(ip, "addr", "add", a+"/32", "dev", "lo").CombinedOutput(); err != nil {
-			t.Fatalf("ip addr add %s: %v\n%s", a, err, out)
-		}
+		lab.IP(t, "addr add "+a+"/32 dev lo")
 	}
 	cert := v.certificates(t, "*.webprax.de", "*.meetone.io", "*.zpp-hd.meetone.io")
 	v.startNames(t, program(t, "dnsmasq", "dnsmasq-base"), "video.webprax.de", addresses...)

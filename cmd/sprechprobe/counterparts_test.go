@@ -25,6 +25,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/pion/stun/v2"
+
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 )
 
 // vendor is a video service on loopback made of real servers: dnsmasq, coturn,
@@ -57,21 +59,10 @@ var natsAddrs = map[string]string{
 	"tls": "127.0.40.11", "tls-first": "127.0.40.12", "wss": "127.0.40.13", "auth": "127.0.40.14",
 }
 
-// program finds a counterpart. Without it the ring is left out loudly, or failed
-// where LAB=must.
+// program finds a counterpart.
 func program(t *testing.T, name, debian string) string {
 	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/bin") {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
-	}
-	why := fmt.Sprintf("LEFT OUT: no %s here (Debian package %s)", name, debian)
-	if os.Getenv("LAB") == "must" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-	return ""
+	return lab.Program(t, name, debian)
 }
 
 // newVendor starts everything and writes the box's configuration.
@@ -136,27 +127,7 @@ func must(t *testing.T, err error) {
 func (v *vendor) start(t *testing.T, path string, args []string, ready func() bool) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(path, args...)
-	out, err := os.Create(filepath.Join(v.dir, filepath.Base(path)+".log"))
-	must(t, err)
-	defer out.Close()
-	cmd.Stdout, cmd.Stderr = out, out
-	must(t, cmd.Start())
-	ended := make(chan struct{})
-	go func() { _ = cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { _ = cmd.Process.Kill(); <-ended })
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.After(30 * time.Second); !ready(); {
-		select {
-		case <-tick.C:
-		case <-ended:
-			text, _ := os.ReadFile(out.Name())
-			t.Fatalf("%s ended: %s", path, text)
-		case <-end:
-			text, _ := os.ReadFile(out.Name())
-			t.Fatalf("%s is not ready: %s", path, text)
-		}
-	}
+	lab.Start(t, cmd, func(*lab.Process) bool { return ready() })
 	return cmd
 }
 

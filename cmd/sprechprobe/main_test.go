@@ -1,8 +1,6 @@
 package main_test
 
 import (
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -58,12 +56,4 @@ func TestMistakes(t *testing.T) {
 			}
 		})
 	}
-}
-
-// command is a run of a program in a network of the test's own.
-func command(t *testing.T, name string, args ...string) *exec.Cmd {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
-	cmd.Env = append(os.Environ(), "OWN_NETWORK=1")
-	return cmd
 }
