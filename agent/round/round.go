@@ -12,8 +12,10 @@ package round
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,7 +101,7 @@ func runAll(ctx context.Context, steps []step) []agent.Evidence {
 func (s step) look(ctx context.Context) (e agent.Evidence) {
 	defer func() {
 		if r := recover(); r != nil {
-			e = agent.See(s.name, s.target, agent.NotLooked, agent.Panicked).With(agent.Detail, head(debug.Stack()))
+			e = agent.See(s.name, s.target, agent.NotLooked, agent.Panicked).With(agent.Detail, blame(r, debug.Stack()))
 		}
 	}()
 	if s.probe == nil {
@@ -108,13 +110,14 @@ func (s step) look(ctx context.Context) (e agent.Evidence) {
 	return s.probe(ctx, s.target)
 }
 
-// head is the beginning of a stack: enough to find the line, short enough to report.
-func head(stack []byte) string {
-	const most = 400
-	if len(stack) > most {
-		stack = stack[:most]
+// blame is what was wrong and where: enough to find the line, short enough to
+// report. A stack begins with how it was taken; the mistake is below the panic.
+func blame(what any, stack []byte) string {
+	_, below, _ := strings.Cut(string(stack), "\npanic(")
+	for range 2 { // the rest of that line, and its place
+		_, below, _ = strings.Cut(below, "\n")
 	}
-	return string(stack)
+	return fmt.Sprintf("%.100v\n%.400s", fmt.Sprint(what), below)
 }
 
 // failing returns the steps whose look failed.

@@ -221,6 +221,9 @@ func TestPanicIsOurMistake(t *testing.T) {
 		if e.Probe == agent.ProbeWeb && (e.Outcome != agent.NotLooked || e.Reason != agent.Panicked) {
 			t.Errorf("panic became %s %s, want not-looked panic", e.Outcome, e.Reason)
 		}
+		if d := e.Values.Text(agent.Detail); e.Probe == agent.ProbeWeb && (!strings.HasPrefix(d, "a bug") || !strings.Contains(d, "round_test.go:")) {
+			t.Errorf("detail %q, want what was wrong, and where", d)
+		}
 		if e.Probe == agent.ProbeSTUN && e.Outcome != agent.Answered {
 			t.Errorf("panic of one probe took another with it")
 		}
