@@ -123,6 +123,10 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("dns", dropped).unresolved() }},
 	{id: "X06 names filtered", want: "dns-nx", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("dns", becomes(agent.Refused, agent.NXDomain)).unresolved() }},
+	{id: "the service's own name servers are away", want: "dns-nx", verdict: "blocked", caps: "nnn",
+		edit: func(w *world) {
+			w.on("dns coturn", becomes(agent.Refused, agent.ServFail)).on("stun", gone).on("turn", gone)
+		}},
 	{id: "X07 names to 0.0.0.0", want: "dns-bogon", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) {
 			w.on("dns", func(e agent.Evidence) agent.Evidence {

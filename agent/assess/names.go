@@ -56,15 +56,20 @@ func isLiteral(host string) bool {
 	return err == nil
 }
 
-// dnsNX: names are denied while the resolver works.
+// dnsNX: names are denied while the resolver works. That it could not find out
+// may as well be the fault of the service's own name servers.
 func dnsNX(v *view, pr agent.Profile) []claim {
-	return v.names(pr, func(e *agent.Evidence) bool {
+	out := v.names(pr, func(e *agent.Evidence) bool {
 		switch e.Reason {
 		case agent.NXDomain, agent.NoData, agent.DNSRefused, agent.ServFail:
 			return e.Outcome == agent.Refused && e.Grade == agent.GradeB
 		}
 		return false
 	})
+	for i := range out {
+		out[i].open = v.all(out[i].Evidence, upstreamDead)
+	}
+	return out
 }
 
 // dnsBogon: names lead to an address that cannot be the service's.
