@@ -33,7 +33,7 @@ func dnsFail(v *view, _ agent.Profile) []claim {
 		return e.Probe == agent.ProbeDNS && e.Target.Variant != agent.Uncached && !isLiteral(e.Target.Host)
 	})
 	dead := func(e *agent.Evidence) bool {
-		return e.Reason == agent.NoResolver || e.Grade != agent.GradeE && failed(e) && (e.Outcome == agent.Silent ||
+		return e.Reason == agent.NoResolver || tampered(e) && e.Reason != agent.Bogon || e.Grade != agent.GradeE && failed(e) && (e.Outcome == agent.Silent ||
 			e.Outcome == agent.Rejected || e.Reason == agent.ServFail || e.Reason == agent.DNSRefused ||
 			e.Reason == agent.PortUnreachable)
 	}

@@ -38,7 +38,7 @@ resolvers = ["192.168.1.1", "192.168.1.2:5353", "[fd00::1]:53", "fe80::1%eth0", 
 [schedule]
 every = "1h30m"
 [central]
-servers = ["tls://fleet.example:4222", "nats://10.0.0.1", "tls://[fd00::2]:443"]
+servers = ["tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"]
 credentials = "/etc/sprechprobe/box.creds"
 ca = "/etc/sprechprobe/ca.pem"
 [lights]
@@ -74,7 +74,7 @@ func fullConfig() config.Config {
 		}},
 		Schedule: config.Schedule{Every: 90 * time.Minute},
 		Central: config.Central{
-			Servers:     []string{"tls://fleet.example:4222", "nats://10.0.0.1", "tls://[fd00::2]:443"},
+			Servers:     []string{"tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"},
 			Credentials: "/etc/sprechprobe/box.creds", CA: "/etc/sprechprobe/ca.pem",
 		},
 		Lights: config.Lights{Driver: config.DriverGPIO, Lamps: []config.Lamp{

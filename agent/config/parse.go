@@ -276,10 +276,20 @@ func checkServer(s string) error {
 	if err := strict.Host(u.Hostname()); err != nil {
 		return err
 	}
+	if u.Scheme != "tls" && u.Scheme != "wss" && !thisMachine(u.Hostname()) {
+		return fmt.Errorf("scheme %s is not encrypted, which only serves within this machine: want tls or wss", u.Scheme)
+	}
 	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) || strings.HasSuffix(u.Host, ":") {
 		return fmt.Errorf("port %.10q: want 1 to 65535", u.Port())
 	}
 	return nil
+}
+
+// thisMachine reports whether a host never leads out of the machine. On any other
+// way somebody could read the reports, or answer in the vendor's place.
+func thisMachine(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.IsLoopback() || host == "localhost"
 }
 
 func panel(at strict.Place, raw rawPanel, otherwise Panel) Panel {
