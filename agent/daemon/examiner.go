@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -23,6 +24,7 @@ type examiner struct {
 	book   assess.Book
 	before []agent.Finding
 	seq    uint64
+	booted time.Time // by the wall clock of the last round
 }
 
 // examine makes a round. The uplink's state, if there is one, is looked at before
@@ -45,6 +47,7 @@ func (x *examiner) examine(ctx context.Context, why agent.Trigger, uplink func()
 	}
 	x.book.Add(passes...)
 	stamp := x.stamp()
+	x.follow(stamp)
 	j := assess.Assess(x.policy, &x.book, x.before, stamp.At)
 	x.before = j.Findings
 	x.seq++
@@ -54,6 +57,21 @@ func (x *examiner) examine(ctx context.Context, why agent.Trigger, uplink func()
 		Verdict: j.Verdict, Capabilities: j.Capabilities, Profiles: nonNil(j.Profiles),
 		Findings: nonNil(j.Findings), Evidence: j.Evidence,
 	})
+}
+
+// follow moves the times of earlier findings when the wall clock has been set:
+// many boards begin somewhere in the past, and a finding of that time would
+// have a wrong date for good. The time since boot does not jump.
+func (x *examiner) follow(s agent.Stamp) {
+	booted := s.At.Add(-time.Duration(s.UptimeS * float64(time.Second)))
+	if jump := booted.Sub(x.booted); !x.booted.IsZero() && (jump > time.Minute || jump < -time.Minute) {
+		moved := slices.Clone(x.before)
+		for i := range moved {
+			moved[i].SinceAt = moved[i].SinceAt.Add(jump)
+		}
+		x.before = moved
+	}
+	x.booted = booted
 }
 
 // nonNil keeps empty lists as [] in JSON.

@@ -116,10 +116,22 @@ func (p Probes) steps(targets []agent.Target, known map[string][]netip.Addr) []s
 			out = append(out, step{nil, p.of(t.Service).name, t})
 		}
 		for _, a := range addrs {
-			out = append(out, p.at(t, a)...)
+			for _, s := range p.at(t, a) {
+				if !slices.ContainsFunc(out, s.same) {
+					out = append(out, s)
+				}
+			}
 		}
 	}
 	return out
+}
+
+// same reports whether two steps look at the same thing: services may name each
+// other's main port as an alternative.
+func (s step) same(o step) bool {
+	a, b := s.target, o.target
+	return s.name == o.name && a.Host == b.Host && a.AddrPort() == b.AddrPort() && a.LastPort == b.LastPort &&
+		a.Transport == b.Transport && a.Variant == b.Variant
 }
 
 // at are the looks at one address of a target.

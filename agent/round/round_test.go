@@ -214,6 +214,21 @@ func TestAlternativePorts(t *testing.T) {
 	}
 }
 
+// Two services that name each other's port as an alternative ask each port once:
+// two looks in one pass would count as a look and its retest.
+func TestSwappedAlternativesAreAskedOnce(t *testing.T) {
+	d := newDesk()
+	a, b := stun, stun
+	a.AltPorts = []uint16{443}
+	b.Port, b.AltPorts = 443, []uint16{3478}
+	d.run(t, []agent.Profile{{Name: "a", Targets: []agent.Target{a}}, {Name: "b", Targets: []agent.Target{b}}})
+	for _, q := range []string{"stun turn.example:3478/udp 203.0.113.7 plain", "stun turn.example:443/udp 203.0.113.7 plain"} {
+		if d.counts[q] != 1 {
+			t.Errorf("%q asked %d times, want once", q, d.counts[q])
+		}
+	}
+}
+
 func TestPanicIsOurMistake(t *testing.T) {
 	d := newDesk()
 	d.answer["web video.example:443/tcp 203.0.113.7"] = func(int) agent.Evidence { panic("a bug") }

@@ -85,11 +85,14 @@ func newestReport(ctx context.Context, e env, s daemon.Setup, file string) (agen
 		file = daemon.ReportFile()
 	}
 	r, err := daemon.ReadReport(file)
+	age := time.Since(r.Stamp.At)
 	switch {
-	case err == nil && (named || time.Since(r.Stamp.At) < 3*s.Config.Schedule.Every):
+	case named:
+		return r, err
+	case err == nil && age > -time.Minute && age < 3*s.Config.Schedule.Every:
 		return r, nil
-	case err != nil && (named || !errors.Is(err, fs.ErrNotExist)):
-		return agent.Report{}, err
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(e.err, "sprechprobe request: the running box's report is of no use: %v\n", err)
 	}
 	fmt.Fprintln(e.err, "sprechprobe request: no fresh report of a running box, so this makes a round of its own")
 	return daemon.Check(ctx, s), nil
