@@ -24,11 +24,11 @@ func Classify(err error, to netip.Addr) reach.Result {
 	case errors.As(err, &record):
 		return reach.Result{Outcome: agent.Tampered, Reason: agent.NotTLS}
 	case errors.As(err, &op) && op.Op == "remote error": // how crypto/tls marks an alert
-		return reach.Result{Outcome: agent.Refused, Reason: agent.TLSAlert, Detail: printable(op.Err.Error())}
+		return reach.Result{Outcome: agent.Refused, Reason: agent.TLSAlert, Detail: agent.Printable(op.Err.Error(), wordsLimit)}
 	}
 	r := reach.Classify(err, to)
 	if r.Reason == agent.OtherError && !errors.As(err, &errno) { // not the system but crypto/tls said no
-		return reach.Result{Outcome: agent.Tampered, Reason: agent.Garbage, Detail: printable(err.Error())}
+		return reach.Result{Outcome: agent.Tampered, Reason: agent.Garbage, Detail: agent.Printable(err.Error(), wordsLimit)}
 	}
 	return r
 }

@@ -36,7 +36,7 @@ func (c Checker) verdict(chain []*x509.Certificate, host string, values agent.Va
 			return agent.NotLooked, agent.Unsupported
 		}
 		if unknown := (x509.UnknownAuthorityError{}); !errors.As(err, &unknown) {
-			values[agent.Detail] = printable(fmt.Sprint(err))
+			values[agent.Detail] = agent.Printable(fmt.Sprint(err), wordsLimit)
 		}
 		return agent.Tampered, agent.TLSUnknownCA
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/x509/pkix"
 	"strings"
 	"unicode"
+
+	"github.com/sprechprobe/sprechprobe/agent"
 )
 
 // wordsLimit is how many runes of foreign words are kept.
@@ -104,25 +106,8 @@ func plainWords(text string) string {
 
 // issuerOf is the name by which people know the leaf's issuer.
 func issuerOf(leaf *x509.Certificate) string {
-	if cn := printable(leaf.Issuer.CommonName); cn != "" {
+	if cn := agent.Printable(leaf.Issuer.CommonName, wordsLimit); cn != "" {
 		return cn
 	}
-	return printable(strings.Join(leaf.Issuer.Organization, " "))
-}
-
-// printable is foreign words made fit for a report: control and other
-// invisible runes become blanks, runs of blanks one, and the rest is cut.
-func printable(s string) string {
-	s = s[:min(len(s), 4*wordsLimit)]
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > wordsLimit {
-		s = string(r[:wordsLimit])
-	}
-	return s
+	return agent.Printable(strings.Join(leaf.Issuer.Organization, " "), wordsLimit)
 }

@@ -7,7 +7,8 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"unicode"
+
+	"github.com/sprechprobe/sprechprobe/agent"
 )
 
 // infoLimit bounds the line of a greeting, bytes. Those of large clusters, with
@@ -100,30 +101,14 @@ func parseInfo(text []byte) (greeting, error) {
 	if err := json.Unmarshal(bytes.TrimSpace(text), &info); err != nil || info.ServerID == "" {
 		return greeting{}, errForeign
 	}
-	return greeting{version: printable(info.Version, 32), needsAuth: info.AuthRequired, needsTLS: info.TLSRequired}, nil
+	return greeting{version: agent.Printable(info.Version, 32), needsAuth: info.AuthRequired, needsTLS: info.TLSRequired}, nil
 }
 
 // refusal is the text of -ERR, without its quotes.
 func refusal(text []byte) string {
-	s := strings.Trim(printable(string(text[:min(len(text), 256)]), 80), "'")
+	s := strings.Trim(agent.Printable(string(text[:min(len(text), 256)]), 80), "'")
 	if s == "" {
 		return "-ERR"
-	}
-	return s
-}
-
-// printable is foreign text made fit for a report, cut to n runes.
-func printable(s string, n int) string {
-	s = s[:min(len(s), 4*n)]
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > n {
-		s = string(r[:n])
 	}
 	return s
 }

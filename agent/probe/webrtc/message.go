@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
-	"strings"
-	"unicode"
 
 	"github.com/pion/stun/v2"
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -121,21 +119,13 @@ func address(m *stun.Message, t stun.AttrType) netip.AddrPort {
 	return netip.AddrPortFrom(ip.Unmap(), uint16(a.Port))
 }
 
-// words reads a text attribute, made fit for a report: invisible runes become
-// blanks, runs of blanks one, and the rest is cut.
+// words reads a text attribute, made fit for a report.
 func words(m *stun.Message, t stun.AttrType) string {
 	v, err := m.Get(t)
 	if err != nil {
 		return ""
 	}
-	s := strings.Map(func(r rune) rune {
-		if !unicode.IsGraphic(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, string(v[:min(len(v), 4*wordsLimit)]))
-	r := []rune(strings.Join(strings.Fields(s), " "))
-	return string(r[:min(len(r), wordsLimit)])
+	return agent.Printable(string(v[:min(len(v), 4*wordsLimit)]), wordsLimit)
 }
 
 // public is the address that the far end saw, from the attribute that no
