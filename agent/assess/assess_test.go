@@ -497,3 +497,15 @@ func TestLoginPageIsSeenInTheFirstRound(t *testing.T) {
 		t.Errorf("findings %q, want captive", got)
 	}
 }
+
+// A box judges its whole book after each round, on a router's processor.
+func BenchmarkAssess(b *testing.B) {
+	w := newWorld("webprax", "zpp-hd").on("udp", dropped).on("nats tcp", dropped)
+	var book assess.Book
+	book.Add(w.evidence, w.evidence)
+	at := time.Unix(1_800_000_000, 0)
+	b.ReportAllocs()
+	for b.Loop() {
+		assess.Assess(w.policy(), &book, nil, at)
+	}
+}

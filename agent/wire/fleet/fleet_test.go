@@ -277,3 +277,16 @@ func TestRedactRouter(t *testing.T) {
 		t.Error("the report that was handed in has changed")
 	}
 }
+
+// What a report costs on the wire, and to write.
+func BenchmarkEncode(b *testing.B) {
+	r := healthy()
+	b.ReportAllocs()
+	for b.Loop() {
+		body, err := fleet.Encode(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(body)), "bytes/report")
+	}
+}
