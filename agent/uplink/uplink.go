@@ -14,9 +14,9 @@ import (
 	"log/slog"
 	"math"
 	mrand "math/rand/v2"
-	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -88,11 +88,15 @@ func (u *Uplink) target() agent.Target {
 		return t
 	}
 	t.Host = first.Hostname()
-	if p, err := net.LookupPort("tcp", first.Port()); err == nil {
+	t.Port = usualPorts[first.Scheme]
+	if p, err := strconv.ParseUint(first.Port(), 10, 16); err == nil {
 		t.Port = uint16(p)
 	}
 	return t
 }
+
+// usualPorts are those of servers whose URL names none.
+var usualPorts = map[string]uint16{"nats": 4222, "tls": 4222, "ws": 80, "wss": 443}
 
 // Offer takes a report to be sent. It never blocks: when too many wait, the
 // oldest goes, and the loss is counted.
@@ -359,11 +363,15 @@ func (u *Uplink) lost(err error) {
 	if u.refused(err) {
 		return
 	}
-	why := agent.Timeout
-	if errors.Is(err, nats.ErrNoServers) {
-		why = agent.OtherError // the client hides whether it was refused
+	var bad *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &bad):
+		u.set(agent.Tampered, agent.TLSUnknownCA, agent.Printable(bad.Err.Error(), 80))
+	case errors.Is(err, nats.ErrNoServers):
+		u.set(agent.Silent, agent.OtherError, "") // the client hides whether it was refused
+	default:
+		u.set(agent.Silent, agent.Timeout, "")
 	}
-	u.set(agent.Silent, why, "")
 }
 
 // refused notes that the vendor's server knows us and will not have us.

@@ -3,6 +3,7 @@ package uplink_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -21,6 +22,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/trust/trusttest"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
@@ -359,5 +361,31 @@ func writeFile(t *testing.T, path string, b []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, b, 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A server whose certificate leads to no root we know is not one that is away.
+func TestForeignCertificate(t *testing.T) {
+	leaf := trusttest.Named(t, "Somebody Else").Leaf("127.0.0.1")
+	s := bus(t, func(o *server.Options) {
+		o.TLS, o.TLSConfig = true, &tls.Config{Certificates: []tls.Certificate{leaf}}
+	})
+	u := start(t, uplink.Options{Servers: []string{"tls://" + s.Addr().String()}})
+	until(t, "the foreign certificate shows", func() bool { return u.Evidence().Reason == agent.TLSUnknownCA })
+	if e := u.Evidence(); e.Outcome != agent.Tampered || e.Target.Host != "127.0.0.1" || e.Target.Port == 0 {
+		t.Errorf("evidence %s of %s, want tampered of the server", e.Outcome, e.Target)
+	}
+}
+
+// The port that a URL leaves out is the usual one of its scheme.
+func TestUsualPorts(t *testing.T) {
+	for server, want := range map[string]string{"tls://fleet.example": "fleet.example:4222/tcp", "wss://fleet.example": "fleet.example:443/tcp", "tls://fleet.example:99": "fleet.example:99/tcp"} {
+		u, err := uplink.New(uplink.Options{Servers: []string{server}, Tenant: "acme", Box: "box-1", Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := u.Evidence().Target.String(); got != want {
+			t.Errorf("%s is asked at %s, want %s", server, got, want)
+		}
 	}
 }
