@@ -66,6 +66,7 @@ const (
 	Quiet         Key = "silent_count"
 	BarredPorts   Key = "rejected_ports"
 	Queued        Key = "queued_count"
+	Dropped       Key = "dropped_count"
 	Detail        Key = "detail"
 )
 
@@ -128,6 +129,7 @@ var Keys = map[Key]KeyInfo{
 	Quiet:         {Number, "sampled ports without any answer"},
 	BarredPorts:   {Words, "ports that a middlebox rejected, ascending, by \", \""},
 	Queued:        {Number, "reports waiting to be sent"},
+	Dropped:       {Number, "reports lost since the start, because too many waited"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
 

@@ -15,7 +15,11 @@ import (
 func (u *Uplink) Evidence() agent.Evidence {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.state.With(agent.Queued, len(u.queue))
+	e := u.state.With(agent.Queued, len(u.queue))
+	if u.dropped > 0 {
+		e = e.With(agent.Dropped, u.dropped)
+	}
+	return e
 }
 
 func (u *Uplink) set(o agent.Outcome, why agent.Reason, detail string) {

@@ -38,7 +38,7 @@ type Uplink struct {
 
 	mu      sync.Mutex
 	queue   []agent.Report // oldest first
-	dropped uint64
+	dropped int
 	state   agent.Evidence
 }
 

@@ -262,8 +262,10 @@ func TestQueueIsBounded(t *testing.T) {
 	for i := range 10_000 {
 		u.Offer(report(uint64(i)))
 	}
-	if n, _ := u.Evidence().Values.Num(agent.Queued); n == 0 || n > 1000 {
-		t.Errorf("%v reports wait, want a bounded number", n)
+	waiting, _ := u.Evidence().Values.Num(agent.Queued)
+	lost, _ := u.Evidence().Values.Num(agent.Dropped)
+	if waiting == 0 || waiting > 1000 || waiting+lost != 10_000 {
+		t.Errorf("%v reports wait and %v are lost, want a bounded number and all of 10000 accounted for", waiting, lost)
 	}
 }
 

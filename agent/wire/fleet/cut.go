@@ -22,6 +22,7 @@ var kept = map[agent.ProbeName][]agent.Key{
 	agent.ProbeMapping: {agent.Mapping},
 	agent.ProbePorts:   {agent.Open, agent.Sampled},
 	agent.ProbeWeb:     {agent.RTT, agent.CertExpires},
+	agent.ProbeUplink:  {agent.Queued, agent.Dropped},
 }
 
 // lean leaves of each look that was answered only what is kept.
