@@ -26,6 +26,17 @@ const (
 	ProbeRelay   ProbeName = "relay"   // TURN Allocate with credentials, and a datagram through it
 	ProbeNATS    ProbeName = "nats"    // NATS as a target: the ladder up to INFO
 	ProbePorts   ProbeName = "ports"   // a port range, sampled
+	ProbePath    ProbeName = "path"    // the routers between the box and the service
+	ProbeWalk    ProbeName = "walk"    // where on that path a target's packets end
+	ProbeMTU     ProbeName = "mtu"     // the largest packet that reaches the service
+	ProbeBurst   ProbeName = "burst"   // many datagrams at once from one socket
+	ProbeFlows   ProbeName = "flows"   // one datagram each from many sockets
+	ProbeGateway ProbeName = "gateway" // echo by the gateway: the practice's own cabling
+	ProbeIdle    ProbeName = "idle"    // a silent connection, spoken to again
+	ProbeHello   ProbeName = "hello"   // TLS ClientHellos that differ in name or size
+	ProbeProxy   ProbeName = "proxy"   // the HTTP proxy that this network offers
+	ProbeIPv6    ProbeName = "ipv6"    // what of IPv6 there is
+	ProbeSelf    ProbeName = "self"    // the box's own condition
 	ProbeUplink  ProbeName = "uplink"  // the box's own way to report
 )
 

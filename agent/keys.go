@@ -67,6 +67,30 @@ const (
 	BarredPorts   Key = "rejected_ports"
 	Queued        Key = "queued_count"
 	Dropped       Key = "dropped_count"
+	Hops          Key = "hops"
+	LastHop       Key = "last_hop_count"
+	LastHopFrom   Key = "last_hop_from"
+	ControlHop    Key = "control_hop_count"
+	PathMTU       Key = "path_mtu_bytes"
+	LostSize      Key = "lost_size_bytes"
+	Sent          Key = "sent_count"
+	Received      Key = "received_count"
+	SendRate      Key = "rate_per_s"
+	Jitter        Key = "jitter_ms"
+	RTTMax        Key = "rtt_max_ms"
+	IdleAlive     Key = "idle_alive_s"
+	IdleDead      Key = "idle_dead_s"
+	HelloPlain    Key = "hello_plain"
+	HelloSmall    Key = "hello_small"
+	HelloOther    Key = "hello_other_name"
+	Proxy         Key = "proxy"
+	IPv6Addr      Key = "ipv6_addr"
+	IPv6Route     Key = "ipv6_route"
+	NAT64         Key = "nat64_prefix"
+	ClientAddr    Key = "client_addr"
+	AddrConflict  Key = "addr_conflict"
+	Undervoltage  Key = "undervoltage"
+	Retried       Key = "retried_count"
 	Detail        Key = "detail"
 )
 
@@ -130,6 +154,30 @@ var Keys = map[Key]KeyInfo{
 	BarredPorts:   {Words, "ports that a middlebox rejected, ascending, by \", \""},
 	Queued:        {Number, "reports waiting to be sent"},
 	Dropped:       {Number, "reports lost since the start, because too many waited"},
+	Hops:          {Words, "routers that answered on the way, nearest first; * for one that did not"},
+	LastHop:       {Number, "how far this target's packets came: routers that answered to them"},
+	LastHopFrom:   {Words, "address of the last of these routers"},
+	ControlHop:    {Number, "how far packets to the control target came, by the same count"},
+	PathMTU:       {Number, "largest IP packet that came through unbroken"},
+	LostSize:      {Number, "smallest IP packet that was lost without notice while smaller ones passed"},
+	Sent:          {Number, "datagrams or questions sent"},
+	Received:      {Number, "of these, how many were answered"},
+	SendRate:      {Number, "datagrams a second while sending"},
+	Jitter:        {Number, "RFC 3550 interarrival jitter of the answers, milliseconds"},
+	RTTMax:        {Number, "slowest answer, milliseconds"},
+	IdleAlive:     {Number, "longest silence that the connection survived, seconds"},
+	IdleDead:      {Number, "shortest silence after which it was dead, seconds"},
+	HelloPlain:    {Words, "how a usual ClientHello with the real name ended: answered, or the reason"},
+	HelloSmall:    {Words, "the same, small enough for one segment of 1,000 bytes"},
+	HelloOther:    {Words, "the same with a neutral name"},
+	Proxy:         {Words, "host and port of the proxy that this network offers"},
+	IPv6Addr:      {Fact, "there is a public IPv6 address"},
+	IPv6Route:     {Fact, "there is a default route for IPv6"},
+	NAT64:         {Words, "prefix of this network's IPv4 translator (RFC 7050)"},
+	ClientAddr:    {Words, "address that the far end saw over TCP (dropped from reports)"},
+	AddrConflict:  {Fact, "another device uses the box's address"},
+	Undervoltage:  {Fact, "the board's supply voltage was too low since it started"},
+	Retried:       {Number, "looks that failed just before this one answered"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
 
@@ -182,6 +230,10 @@ const (
 	Cancelled       Reason = "cancelled"                 // the round ended first
 	Unsupported     Reason = "unsupported"               // this system cannot look
 	TooFew          Reason = "too-few-answers"           // not enough answers to compare
+	LostLarge       Reason = "large-lost"                // small packets pass, large ones vanish
+	LostSome        Reason = "some-lost"                 // a part was not answered
+	NoProxy         Reason = "no-proxy"                  // this network offers none
+	NoIPv6          Reason = "no-ipv6"                   // no public IPv6 address or route
 	Panicked        Reason = "panic"                     // our own mistake, caught
 	OtherError      Reason = "other-error"               // see detail
 )
@@ -194,5 +246,5 @@ var Reasons = []Reason{
 	TLSClock, HTTPAnswer, HTTPError, BlockPage, Redirect, UpgradeRefused, NoInfo,
 	Unauthorized, OpenRelay, AuthRefused, NXDomain, NoData, ServFail, DNSRefused,
 	Bogon, NoResolver, NoAddress, NoCarrier, NoLease, NoGateway, Cancelled,
-	Unsupported, TooFew, Panicked, OtherError,
+	Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Panicked, OtherError,
 }

@@ -278,6 +278,21 @@ func TestRedactRouter(t *testing.T) {
 	}
 }
 
+// Of the routers on the way a report names networks, and of the address that a
+// NATS server saw nothing.
+func TestRedactPath(t *testing.T) {
+	in := agent.See(agent.ProbePath, agent.Target{}, agent.Answered, "").
+		With(agent.Hops, "192.168.1.1 * 198.51.100.7").With(agent.ClientAddr, "198.51.100.44")
+	got := fleet.Redact(agent.Report{Evidence: []agent.Evidence{in}}).Evidence[0].Values
+	want := agent.Values{agent.Hops: "192.168.1.1 * 198.51.100.0/24"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("redacted (-want +got):\n%s", diff)
+	}
+	if in.Values.Text(agent.ClientAddr) == "" {
+		t.Error("the report that was handed in has changed")
+	}
+}
+
 // What a report costs on the wire, and to write.
 func BenchmarkEncode(b *testing.B) {
 	r := healthy()

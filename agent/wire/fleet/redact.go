@@ -15,11 +15,15 @@ import (
 // practice's router, seen from outside.
 func Redact(r agent.Report) agent.Report {
 	r = eachEvidence(r, func(e agent.Evidence) agent.Evidence {
-		for _, k := range []agent.Key{agent.MappedAddr, agent.LocalAddr, agent.Gateway, agent.ICMPFrom, agent.Resolver} {
+		for _, k := range []agent.Key{agent.MappedAddr, agent.LocalAddr, agent.Gateway, agent.ICMPFrom, agent.Resolver, agent.Hops, agent.LastHopFrom} {
 			s := e.Values.Text(k)
 			if s != "" && s != e.Target.Addr.String() {
 				e = e.With(k, cutAll(s, k == agent.Resolver))
 			}
+		}
+		if e.Values.Text(agent.ClientAddr) != "" {
+			e.Values = maps.Clone(e.Values)
+			delete(e.Values, agent.ClientAddr)
 		}
 		return e
 	})
@@ -41,6 +45,9 @@ func Redact(r agent.Report) agent.Report {
 func cutAll(s string, resolver bool) string {
 	words := strings.Fields(s)
 	for i, w := range words {
+		if w == "*" {
+			continue // a router that did not answer
+		}
 		a, err := netip.ParseAddr(w)
 		if ap, portErr := netip.ParseAddrPort(w); portErr == nil {
 			a, err = ap.Addr(), nil
