@@ -8,10 +8,37 @@ package agent
 //	port ports   one port; several by ", ", a range by "-"; the ports of
 //	             turn-all-block, turn-server and guest-net say "UDP 5349"
 //	addrs        addresses by ", "
+//	lost of      how many of how many were lost
 //	sender       address of the device that rejected, from its ICMP error
 //	open of      how many of how many answered
 var Args = map[Code][]string{
 	LinkDown:           {"interface"},
+	LinkSlow:           {"interface", "[speed]", "[duplex]"}, // speed in Mbit/s
+	AddressConflict:    {"addr"},
+	BoxPower:           {},
+	LANUnstable:        {"gateway", "[lost]", "[of]", "[jitter_ms]"},
+	Interrupted:        {"hosts"},
+	WANRedial:          {},
+	LineFailover:       {"rtt_ms", "usual_ms"},
+	MTUBlackhole:       {"mtu", "[lost]"}, // bytes: passes, is lost
+	MTULow:             {"mtu"},
+	IPv6Only:           {"[prefix]"},
+	IPv6Broken:         {"hosts"},
+	DNSSlow:            {"ms", "[resolver]"},
+	DNSFlaky:           {"lost", "of", "[resolver]"},
+	DNSPartBlock:       {"host", "open", "blocked"}, // addresses here
+	TISeries:           {"ports"},
+	ProxyRequired:      {"hosts", "proxy"},
+	TLSBigHello:        {"hosts", "ports"},
+	TLSSNIReset:        {"hosts", "ports"},
+	CertSoon:           {"host", "port", "expires"},
+	NATTableFull:       {"lost", "of"},
+	UDPRateLimited:     {"lost", "of"},
+	STUNALG:            {"host", "port"},
+	NATIPFlap:          {},
+	NATDouble:          {"hops"}, // addresses by ", "
+	NATCGN:             {"hop"},
+	NATSIdleCut:        {"host", "port", "seconds"},
 	DHCPNone:           {"interface"},
 	GatewayUnreachable: {"gateway"},
 	RouteLocal:         {"host"},

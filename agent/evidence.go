@@ -40,6 +40,13 @@ const (
 	ProbeUplink  ProbeName = "uplink"  // the box's own way to report
 )
 
+// Probes lists the probes, in the order of a round.
+var Probes = []ProbeName{
+	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb, ProbeHello,
+	ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN, ProbeRelay, ProbeNATS,
+	ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink,
+}
+
 // Outcome is what happened to one look. The zero value is NotLooked.
 type Outcome uint8
 

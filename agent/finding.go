@@ -72,25 +72,47 @@ type Code string
 // The catalogue, in the order in which it is evaluated.
 const (
 	LinkDown           Code = "link-down"
+	LinkSlow           Code = "link-slow"
+	AddressConflict    Code = "addr-conflict"
+	BoxPower           Code = "box-power"
 	DHCPNone           Code = "dhcp-none"
 	GatewayUnreachable Code = "gw-unreach"
 	RouteLocal         Code = "route-local"
 	WANDown            Code = "wan-down"
+	LANUnstable        Code = "lan-unstable"
+	Interrupted        Code = "interrupted"
+	WANRedial          Code = "wan-redial"
+	LineFailover       Code = "line-failover"
+	MTUBlackhole       Code = "mtu-blackhole"
+	MTULow             Code = "mtu-low"
+	IPv6Only           Code = "net-v6only"
+	IPv6Broken         Code = "ipv6-broken"
 	ClockWrong         Code = "clock-wrong"
 	Captive            Code = "captive"
 	DNSFail            Code = "dns-fail"
+	DNSSlow            Code = "dns-slow"
+	DNSFlaky           Code = "dns-flaky"
 	DNSNX              Code = "dns-nx"
 	DNSBogon           Code = "dns-bogon"
 	DNSDrift           Code = "dns-drift"
 	DNSDriftBlock      Code = "dns-drift-block"
+	DNSPartBlock       Code = "dns-part-block"
+	TISeries           Code = "ti-series"
 	GuestNet           Code = "guest-net"
+	ProxyRequired      Code = "proxy-required"
+	TLSBigHello        Code = "tls-big-hello"
+	TLSSNIReset        Code = "tls-sni-reset"
 	HTTPSBlock         Code = "https-block"
 	HTTPSServer        Code = "https-server"
 	TLSIntercept       Code = "tls-intercept"
 	CertBad            Code = "cert-bad"
+	CertSoon           Code = "cert-soon"
+	NATTableFull       Code = "nat-table-full"
+	UDPRateLimited     Code = "udp-rate-limited"
 	UDPAllBlock        Code = "udp-all-block"
 	STUNUDPBlock       Code = "stun-udp-block"
 	STUNServer         Code = "stun-server"
+	STUNALG            Code = "stun-alg"
 	TURNUDPBlock       Code = "turn-udp-block"
 	TURNUDPServer      Code = "turn-udp-server"
 	TURNTCPBlock       Code = "turn-tcp-block"
@@ -102,6 +124,10 @@ const (
 	TURNAuth           Code = "turn-auth"
 	NATEDM             Code = "nat-edm"
 	NATEDMNoRelay      Code = "nat-edm-no-relay"
+	NATIPFlap          Code = "nat-ip-flap"
+	NATDouble          Code = "nat-double"
+	NATCGN             Code = "nat-cgn"
+	NATSIdleCut        Code = "nats-idle-cut"
 	GroupBlockAll      Code = "group-block-all"
 	GroupBlockSome     Code = "group-block-some"
 	GroupServer        Code = "group-server"
@@ -117,13 +143,14 @@ const (
 
 // Codes lists the catalogue in order.
 var Codes = []Code{
-	LinkDown, DHCPNone, GatewayUnreachable, RouteLocal, WANDown, ClockWrong, Captive,
-	DNSFail, DNSNX, DNSBogon, DNSDrift, DNSDriftBlock, GuestNet,
-	HTTPSBlock, HTTPSServer, TLSIntercept, CertBad,
-	UDPAllBlock, STUNUDPBlock, STUNServer,
-	TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer, TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth,
-	NATEDM, NATEDMNoRelay,
-	GroupBlockAll, GroupBlockSome, GroupServer, WSStripped, NATSProtoBad,
-	PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown,
-	CentralDown, CentralAuth,
+	LinkDown, LinkSlow, AddressConflict, BoxPower, DHCPNone, GatewayUnreachable, RouteLocal, WANDown,
+	LANUnstable, Interrupted, WANRedial, LineFailover, MTUBlackhole, MTULow, IPv6Only, IPv6Broken,
+	ClockWrong, Captive, DNSFail, DNSSlow, DNSFlaky, DNSNX, DNSBogon, DNSDrift, DNSDriftBlock,
+	DNSPartBlock, TISeries, GuestNet, ProxyRequired, TLSBigHello, TLSSNIReset, HTTPSBlock,
+	HTTPSServer, TLSIntercept, CertBad, CertSoon, NATTableFull, UDPRateLimited, UDPAllBlock,
+	STUNUDPBlock, STUNServer, STUNALG, TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer,
+	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, NATEDM, NATEDMNoRelay, NATIPFlap,
+	NATDouble, NATCGN, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
+	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, CentralDown,
+	CentralAuth,
 }

@@ -185,8 +185,7 @@ func wordKeys() []string {
 	for _, r := range agent.Reasons {
 		add("reason", string(r))
 	}
-	for _, p := range []agent.ProbeName{agent.ProbeLink, agent.ProbeDNS, agent.ProbeWeb, agent.ProbeCaptive, agent.ProbeSTUN,
-		agent.ProbeMapping, agent.ProbeTURN, agent.ProbeRelay, agent.ProbeNATS, agent.ProbePorts, agent.ProbeUplink} {
+	for _, p := range agent.Probes {
 		add("probe", string(p))
 	}
 	for _, v := range []agent.Variant{agent.TLS, agent.DTLS, agent.TLSFirst, agent.WS, agent.WSS, agent.Uncached} {
@@ -236,6 +235,9 @@ var samples = map[string]string{
 	"portal": "login.example", "resolver": "192.168.1.1:53", "addrs": "5.75.182.248, 128.140.77.77",
 	"pins": "157.90.226.181", "open": "1", "of": "3", "blocked": "10000, 15000", "status": "403", "issuer": "FG100",
 	"maker": "Fortinet", "expires": "2026-11-01T00:00:00Z", "transport": "udp",
+	"speed": "10", "duplex": "half", "addr": "192.168.1.50", "lost": "3", "jitter_ms": "28", "rtt_ms": "70", "usual_ms": "12",
+	"mtu": "1400", "prefix": "64:ff9b::/96", "ms": "820", "proxy": "proxy.praxis.lan:3128", "hops": "192.168.1.1, 192.168.2.1",
+	"hop": "100.64.0.1", "seconds": "60",
 }
 
 // texts calls f for every text there can be: each code, cause and severity, with

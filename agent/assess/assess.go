@@ -52,7 +52,7 @@ type Judgement struct {
 // Assess judges the book. Findings that before already had keep their SinceAt;
 // new ones get at.
 func Assess(p Policy, b *Book, before []agent.Finding, at time.Time) Judgement {
-	v := newView(p.used(), b.settled())
+	v := newView(p.used(), b.settled(), b.line, at)
 	claims := v.claims()
 	j := Judgement{Evidence: v.evidence, Capabilities: agent.Capabilities{}}
 	for _, c := range agent.AllCapabilities {

@@ -1,6 +1,8 @@
 package assess_test
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +25,8 @@ var matrix = []struct {
 	want    string // codes, in order of severity
 	verdict string
 	caps    string
-	cause   agent.Cause // of the first finding
+	cause   agent.Cause    // of the first finding
+	before  func(w *world) // what earlier rounds saw, of which there were several
 }{
 	{id: "N01 healthy", want: "", verdict: "ready", caps: "ooo"},
 	{id: "N08 one of three group servers down", want: "group-server", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
@@ -43,7 +46,7 @@ var matrix = []struct {
 			w.on("dns nats2", with(agent.Addrs, "128.140.77.77 203.0.113.9"))
 			w.add(w.moved("nats2", "203.0.113.9"))
 		}},
-	{id: "N26 and N27 together: a second address, and a silent IPv6 one", want: "dns-drift", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+	{id: "N26 and N27 together: a second address, and a silent IPv6 one", want: "ipv6-broken dns-drift", verdict: "ready", caps: "ooo", cause: agent.CausePractice,
 		edit: func(w *world) {
 			w.on("dns nats2", with(agent.Addrs, "128.140.77.77 203.0.113.9 2001:db8::1"))
 			w.add(w.moved("nats2", "203.0.113.9"))
@@ -60,7 +63,7 @@ var matrix = []struct {
 			w.on("dns nats2", with(agent.Addrs, "128.140.77.7"))
 			w.add(dropped(w.moved("nats2", "128.140.77.7")))
 		}},
-	{id: "N27 IPv6 silent, IPv4 fine", want: "", verdict: "ready", caps: "ooo",
+	{id: "N27 IPv6 silent, IPv4 fine", want: "ipv6-broken", verdict: "ready", caps: "ooo", cause: agent.CausePractice,
 		edit: func(w *world) { w.add(dropped(w.moved("nats2", "2001:db8::1"))) }},
 	{id: "N31 range: TCP reset by the server, UDP silent", profile: "zpp-hd", want: "portrange-unknown", verdict: "ready", caps: "o--",
 		edit: func(w *world) { w.on("ports udp", dropped) }},
@@ -109,6 +112,139 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("nats nats2", rejectedBy(router)).on("nats nats3", rejectedBy(router)) }},
 	{id: "D25 relay certificate expired", want: "cert-bad", verdict: "limited", caps: "olo", cause: agent.CauseVendor,
 		edit: func(w *world) { w.on("turn tls", afterConnect(agent.Answered, agent.TLSExpired)) }},
+	{id: "N02 the provider translates as well", want: "nat-cgn", verdict: "ready", caps: "loo", cause: agent.CauseISP,
+		edit: func(w *world) { w.add(pathOver("192.168.1.1 100.64.0.1 198.51.100.1")) }},
+	{id: "routes of the telematics infrastructure", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.add(pathOver("192.168.1.1 100.102.0.1 198.51.100.1")) }},
+	{id: "N03 two private routers", want: "nat-double", verdict: "ready", caps: "loo", cause: agent.CausePractice,
+		edit: func(w *world) { w.add(pathOver("192.168.1.1 * 10.0.0.1 198.51.100.1")) }},
+	{id: "N08 one group server switched off, as the practice's packets show", want: "group-block-some", verdict: "limited", caps: "ool",
+		edit: func(w *world) { w.on("nats nats2", dropped).add(w.walk("nats nats2", 4, "198.51.100.1", 4)) }},
+	{id: "N09 slow names", want: "dns-slow", verdict: "ready", caps: "ooo", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("dns", with(agent.RTT, 810)) }},
+	{id: "N17 dialled anew", want: "wan-redial", verdict: "ready", caps: "ooo", cause: agent.CauseISP,
+		before: func(w *world) { w.on("stun", with(agent.MappedAddr, "198.51.100.20:4711")) },
+		edit:   func(w *world) { w.on("stun", with(agent.MappedAddr, "198.51.100.99:4711")) }},
+	{id: "N18 everything lost for a moment", want: "interrupted", verdict: "ready", caps: "ooo",
+		before: func(w *world) { w.on("udp", dropped).on("tcp", dropped) }},
+	{id: "N19 no IPv4", want: "net-v6only", verdict: "ready", caps: "ooo", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("link", with(agent.LocalAddr, "2001:db8::2/64")).
+				add(agent.See(agent.ProbeIPv6, agent.Target{}, agent.Answered, "").With(agent.IPv6Addr, true).With(agent.IPv6Route, true).
+					With(agent.NAT64, "64:ff9b::/96"))
+		}},
+	{id: "N20 DS-Lite says how large a packet may be", want: "mtu-low", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.add(largest(1460)) }},
+	{id: "full Ethernet", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.add(largest(1500)) }},
+	{id: "N32 certificate runs out in five days", want: "cert-soon", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+		edit: func(w *world) { w.on("web pnm", with(agent.CertExpires, "2027-01-20T08:00:00Z")) }},
+	{id: "certificate for another month", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.on("web", with(agent.CertExpires, "2027-02-20T08:00:00Z")) }},
+	{id: "D02 STUN ends in the practice", want: "stun-udp-block", verdict: "limited", caps: "loo", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("stun", dropped).add(w.walk("stun", 1, router, 3)) }},
+	{id: "D02 STUN ends at the provider", want: "stun-udp-block", verdict: "limited", caps: "loo", cause: agent.CauseISP,
+		edit: func(w *world) { w.on("stun", dropped).add(w.walk("stun", 2, "198.51.100.1", 3)) }},
+	{id: "D02 STUN rejected by the provider's router", want: "stun-udp-block", verdict: "limited", caps: "loo", cause: agent.CauseISP,
+		edit: func(w *world) {
+			w.on("stun", rejectedBy("198.51.100.1")).add(pathOver("192.168.1.1 198.51.100.1"))
+		}},
+	{id: "D02 STUN gets as far as what answers", want: "stun-udp-block", verdict: "limited", caps: "loo",
+		edit: func(w *world) { w.on("stun", dropped).add(w.walk("stun", 3, "198.51.100.1", 3)) }},
+	{id: "D11 idle connections are cut", want: "nats-idle-cut", verdict: "limited", caps: "ool", cause: agent.CausePractice,
+		edit: func(w *world) {
+			t := agent.Target{Host: "nats1.webprax.de", Addr: someAddr, Port: 8443, Transport: agent.TCP}
+			w.add(agent.See(agent.ProbeIdle, t, agent.Answered, "").With(agent.IdleAlive, 45).With(agent.IdleDead, 60))
+		}},
+	{id: "idle connections live long", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			t := agent.Target{Host: "nats1.webprax.de", Addr: someAddr, Port: 8443, Transport: agent.TCP}
+			w.add(agent.See(agent.ProbeIdle, t, agent.Answered, "").With(agent.IdleAlive, 300))
+		}},
+	{id: "D20 a third of the questions for names is lost", want: "dns-flaky", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("dns", func(e agent.Evidence) agent.Evidence {
+				return e.With(agent.RTT, 9).With(agent.Sent, 3).With(agent.Received, 2)
+			})
+		}},
+	{id: "D21 one of two addresses silent", want: "dns-part-block", verdict: "limited", caps: "lll",
+		edit: func(w *world) { w.twoRelays() }},
+	{id: "D21 blocked as its packets show", want: "dns-part-block", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) { w.twoRelays().add(w.walk("stun plain 203.0.113.250", 1, router, 3)) }},
+	{id: "D22 ten megabit half duplex", want: "link-slow", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("link", with(agent.Speed, 10e6)).on("link", with(agent.Duplex, "half")) }},
+	{id: "D23 powerline", want: "lan-unstable", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.add(many(agent.ProbeGateway, 20, 19).With(agent.Jitter, 22)).add(many(agent.ProbeBurst, 60, 58).With(agent.Jitter, 24))
+		}},
+	{id: "a router that is slow for itself alone", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			w.add(many(agent.ProbeGateway, 20, 14).With(agent.Jitter, 22)).add(many(agent.ProbeBurst, 60, 60).With(agent.Jitter, 1))
+		}},
+	{id: "D24 no room for new connections", want: "nat-table-full", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) { w.add(many(agent.ProbeFlows, 40, 22)).add(many(agent.ProbeBurst, 60, 60)) }},
+	{id: "D27 many packets at once are dropped", want: "udp-rate-limited", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("stun", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 36)) }},
+	{id: "X25 nearly all of them", want: "udp-rate-limited", verdict: "blocked", caps: "lln", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("stun", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 9)) }},
+	{id: "a line that loses", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.on("stun", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 55)) }},
+	{id: "D28 addresses in STUN answers rewritten", want: "stun-alg", verdict: "limited", caps: "loo", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("stun", with(agent.ALGRewrite, true)) }},
+	{id: "D29 spare line", want: "line-failover", verdict: "limited", caps: "oll", cause: agent.CauseISP,
+		before: func(w *world) { w.on("stun", with(agent.MappedAddr, "198.51.100.20:4711")) },
+		edit: func(w *world) {
+			w.on("stun", func(e agent.Evidence) agent.Evidence {
+				return e.With(agent.MappedAddr, "192.0.2.99:4711").With(agent.RTT, 80)
+			})
+		}},
+	{id: "D30 several lines at once", want: "nat-ip-flap", verdict: "ready", caps: "loo", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("mapping", with(agent.MappedIPs, 2)) }},
+	{id: "D30 UDP and TCP by different lines", want: "nat-ip-flap", verdict: "ready", caps: "loo", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("stun", with(agent.MappedAddr, "198.51.100.20:4711")).on("nats nats1", with(agent.ClientAddr, "192.0.2.7"))
+		}},
+	{id: "X14 cut by the name", want: "tls-sni-reset", verdict: "blocked", caps: "oon", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("nats tcp", afterConnect(agent.Refused, agent.ResetAfter)).hellos("nats tcp", "rst-after-connect", "rst-after-connect", "answered")
+		}},
+	{id: "X19 large packets vanish", want: "mtu-blackhole", verdict: "blocked", caps: "nln", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("web", afterConnect(agent.Silent, agent.Timeout)).on("nats tcp", afterConnect(agent.Silent, agent.NoInfo)).
+				add(largest(1400).With(agent.LostSize, 1401)).on("mtu", func(e agent.Evidence) agent.Evidence {
+				e.Reason = agent.LostLarge
+				return e
+			})
+		}},
+	{id: "large packets vanish, and nobody needs them", want: "mtu-low", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			w.add(largest(1400).With(agent.LostSize, 1401)).on("mtu", func(e agent.Evidence) agent.Evidence {
+				e.Reason = agent.LostLarge
+				return e
+			})
+		}},
+	{id: "X20 large hello dropped, as a small one shows", want: "tls-big-hello", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("web", afterConnect(agent.Silent, agent.Timeout)).hellos("web", "timeout", "answered", "timeout")
+		}},
+	{id: "X23 only a proxy", want: "proxy-required", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("tcp", dropped).on("udp", dropped).
+				add(agent.See(agent.ProbeProxy, agent.Target{}, agent.Answered, "").With(agent.Proxy, "proxy.praxis.lan:3128"))
+		}},
+	{id: "X24 only port 443", want: "ti-series", verdict: "blocked", caps: "nnn", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("udp", dropped).on("turn tcp", dropped).on("nats tcp", dropped).
+				add(agent.See(agent.ProbeCaptive, agent.Target{Host: "video.webprax.de", Addr: someAddr, Port: 80, Transport: agent.TCP}, agent.Silent, agent.Timeout))
+		}},
+	{id: "range swallowed in the practice", profile: "zpp-hd", want: "portrange-block-udp", verdict: "blocked", caps: "n--", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("ports udp", dropped).add(w.walk("ports udp", 1, router, 3)) }},
+	{id: "P05 supply too weak", want: "box-power", verdict: "unknown", caps: "ooo", cause: agent.CauseBox,
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeSelf, agent.Target{}, agent.Answered, "").With(agent.Undervoltage, true))
+		}},
+	{id: "P06 address in use twice", want: "addr-conflict", verdict: "unknown", caps: "ooo", cause: agent.CausePractice,
+		edit: func(w *world) { w.on("link", with(agent.AddrConflict, true)) }},
 	{id: "X01 cable out", want: "link-down", verdict: "offline", caps: "nnn", cause: agent.CausePractice,
 		edit: func(w *world) { w.noNet(agent.NoCarrier) }},
 	{id: "X02 no address", want: "dhcp-none", verdict: "offline", caps: "nnn", cause: agent.CausePractice,
@@ -252,6 +388,69 @@ var matrix = []struct {
 		}},
 }
 
+// judgeAfter is the judgement after rounds in which other things were seen, the
+// first of them a healthy one.
+func (w *world) judgeAfter(profile string, before func(*world)) assess.Judgement {
+	if before == nil {
+		return w.judge()
+	}
+	var b assess.Book
+	then := newWorld(profile)
+	for range 4 {
+		b.Add(then.evidence)
+		before(then)
+	}
+	b.Add(w.evidence)
+	return assess.Assess(w.policy(), &b, nil, time.Unix(1_800_000_000, 0))
+}
+
+func pathOver(hops string) agent.Evidence {
+	return agent.See(agent.ProbePath, agent.Target{Addr: someAddr, Port: 3478, Transport: agent.UDP}, agent.Answered, "").With(agent.Hops, hops)
+}
+
+// walk is where the packets of the first look that matches end.
+func (w *world) walk(match string, last int, from string, control int) agent.Evidence {
+	for _, e := range w.evidence {
+		if fits(e, strings.Fields(match)) {
+			return agent.See(agent.ProbeWalk, e.Target, agent.Answered, "").With(agent.LastHop, last).With(agent.LastHopFrom, from).With(agent.ControlHop, control)
+		}
+	}
+	panic("no evidence fits " + match)
+}
+
+func largest(bytes int) agent.Evidence {
+	return agent.See(agent.ProbeMTU, agent.Target{Addr: someAddr, Port: 3478, Transport: agent.UDP}, agent.Answered, "").With(agent.PathMTU, bytes)
+}
+
+func many(p agent.ProbeName, sent, received int) agent.Evidence {
+	return agent.See(p, agent.Target{Addr: someAddr, Port: 3478, Transport: agent.UDP}, agent.Answered, "").With(agent.Sent, sent).With(agent.Received, received)
+}
+
+// hellos adds how ClientHellos to what matches ended.
+func (w *world) hellos(match, plain, small, other string) *world {
+	for _, e := range slices.Clone(w.evidence) {
+		if fits(e, strings.Fields(match)) {
+			w.add(agent.See(agent.ProbeHello, e.Target, agent.Answered, "").
+				With(agent.HelloPlain, plain).With(agent.HelloSmall, small).With(agent.HelloOther, other))
+		}
+	}
+	return w
+}
+
+// twoRelays gives the relay's name a second address that is blocked.
+func (w *world) twoRelays() *world {
+	const second = "203.0.113.250"
+	for _, e := range slices.Clone(w.evidence) {
+		if strings.HasPrefix(e.Target.Host, "coturn") && e.Probe != agent.ProbeDNS {
+			e.Target.Addr = mustAddr(second)
+			w.add(dropped(e))
+		}
+	}
+	return w.on("dns coturn", func(e agent.Evidence) agent.Evidence {
+		return e.With(agent.Addrs, e.Values.Text(agent.Addrs)+" "+second)
+	})
+}
+
 var central = agent.Target{Host: "fleet.example", Port: 4222, Transport: agent.TCP}
 
 func uncached(o agent.Outcome, why agent.Reason) agent.Evidence {
@@ -315,7 +514,7 @@ func TestMatrix(t *testing.T) {
 			if tt.edit != nil {
 				tt.edit(w)
 			}
-			j := w.judge()
+			j := w.judgeAfter(tt.profile, tt.before)
 			if got := codes(j.Findings); got != tt.want {
 				t.Errorf("findings %q, want %q", got, tt.want)
 			}
@@ -508,4 +707,97 @@ func BenchmarkAssess(b *testing.B) {
 	for b.Loop() {
 		assess.Assess(w.policy(), &book, nil, at)
 	}
+}
+
+// Worlds of the matrix, healthy and broken, by their id.
+func worlds(t *testing.T, each func(t *testing.T, w *world)) {
+	for _, tt := range matrix {
+		t.Run(tt.id, func(t *testing.T) {
+			if tt.profile == "" {
+				tt.profile = "webprax"
+			}
+			w := newWorld(tt.profile)
+			if tt.edit != nil {
+				tt.edit(w)
+			}
+			each(t, w)
+		})
+	}
+}
+
+// The order in which a round's looks are told changes nothing.
+func TestOrderOfEvidence(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		want := summary(w.judge())
+		rng := rand.New(rand.NewPCG(1, 2))
+		for range 20 {
+			rng.Shuffle(len(w.evidence), func(i, j int) { w.evidence[i], w.evidence[j] = w.evidence[j], w.evidence[i] })
+			if got := summary(w.judge()); got != want {
+				t.Fatalf("in another order:\n%s\nwant\n%s", got, want)
+			}
+		}
+	})
+}
+
+// summary is what a judgement says, without the numbers of its evidence.
+func summary(j assess.Judgement) string {
+	lines := []string{}
+	for _, f := range j.Findings {
+		lines = append(lines, fmt.Sprint(f.Code, f.Severity, f.Cause, f.Profile, f.Target, len(f.Evidence)))
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("%s %s\n%s", j.Verdict, caps(j.Capabilities), strings.Join(lines, "\n"))
+}
+
+// A second look that contradicts the first never makes a verdict more certain: it
+// blames nobody whom neither look alone would have blamed, and finds nothing that
+// neither would have found.
+func TestContradictionAddsNoCertainty(t *testing.T) {
+	worlds(t, func(t *testing.T, w *world) {
+		for i, e := range w.evidence {
+			if !contradictable(e) {
+				continue
+			}
+			other := newWorld()
+			*other = *w
+			other.evidence = slices.Clone(w.evidence)
+			if e.Outcome == agent.Answered {
+				other.evidence[i] = dropped(e)
+			} else {
+				other.evidence[i] = agent.See(e.Probe, e.Target, agent.Answered, "")
+			}
+			known := blamed(w.judge(), other.judge())
+			for _, passes := range [][2]*world{{w, other}, {other, w}} {
+				var b assess.Book
+				b.Add(passes[0].evidence, passes[1].evidence)
+				j := assess.Assess(w.policy(), &b, nil, time.Unix(1_800_000_000, 0))
+				for _, f := range j.Findings {
+					if f.Code != agent.Interrupted && !known[fmt.Sprint(f.Code)] {
+						t.Errorf("%s, contradicted: %s comes up, which neither look alone shows", e.Target, f.Code)
+					}
+					if f.Cause != agent.CauseUnknown && f.Severity > agent.Info && !known[fmt.Sprint(f.Code, f.Cause)] {
+						t.Errorf("%s, contradicted: %s is blamed on %s", e.Target, f.Code, f.Cause)
+					}
+				}
+			}
+		}
+	})
+}
+
+// contradictable reports whether a look is one at a service that can fall silent.
+func contradictable(e agent.Evidence) bool {
+	return e.Target.Transport != "" && e.Outcome != agent.NotLooked && slices.Contains(
+		[]agent.ProbeName{agent.ProbeWeb, agent.ProbeSTUN, agent.ProbeTURN, agent.ProbeNATS}, e.Probe)
+}
+
+// blamed are the codes of judgements, and codes with the causes they name.
+func blamed(js ...assess.Judgement) map[string]bool {
+	out := map[string]bool{}
+	for _, j := range js {
+		for _, f := range j.Findings {
+			out[fmt.Sprint(f.Code)] = true
+			out[fmt.Sprint(f.Code, f.Cause)] = true
+		}
+	}
+	return out
 }

@@ -14,6 +14,7 @@ import (
 type Book struct {
 	looks map[subject]history
 	order []subject
+	line  line
 }
 
 // subject is what two looks must share to be looks at the same thing.
@@ -39,30 +40,61 @@ func subjectOf(e agent.Evidence) subject {
 type history struct {
 	newest, before agent.Evidence
 	looks          int
+	fails          int // in a row, up to the newest or the one before it
 }
 
 // Add enters a round: its passes in order, the first over everything that was
 // due, later ones over what failed. What the round did not look at at all is
-// forgotten: a name that moved leaves no ghost of its old address behind.
+// forgotten: a name that moved leaves no ghost of its old address behind. Only a
+// kind of look that not every round makes, and this one did not, stays.
 func (b *Book) Add(passes ...[]agent.Evidence) {
-	old := b.looks
+	old, before := b.looks, b.order
 	b.looks, b.order = map[subject]history{}, nil
+	made := map[agent.ProbeName]bool{}
 	for _, pass := range passes {
 		for _, e := range pass {
+			made[e.Probe] = true
 			s := subjectOf(e)
 			h, known := b.looks[s]
 			if !known {
 				h = old[s]
 				b.order = append(b.order, s)
 			}
-			if h.looks > 0 {
-				h.before = h.newest
-			}
-			h.newest = e
-			h.looks++
-			b.looks[s] = h
+			b.looks[s] = h.with(e)
 		}
 	}
+	for _, s := range before {
+		if rare(s.probe) && !made[s.probe] {
+			b.looks[s] = old[s]
+			b.order = append(b.order, s)
+		}
+	}
+	b.line.follow(b.seen())
+}
+
+// rare reports whether not every round makes such a look.
+func rare(p agent.ProbeName) bool {
+	switch p {
+	case agent.ProbePath, agent.ProbeMTU, agent.ProbeBurst, agent.ProbeFlows, agent.ProbeGateway, agent.ProbeIdle:
+		return true
+	}
+	return false
+}
+
+// with is the history after one more look.
+func (h history) with(e agent.Evidence) history {
+	if h.looks > 0 {
+		h.before = h.newest
+		if !failed(&h.before) {
+			h.fails = 0
+		}
+	}
+	if failed(&e) {
+		h.fails++
+	}
+	h.newest = e
+	h.looks++
+	return h
 }
 
 // look is settled evidence and whether it may turn a light red.
@@ -86,13 +118,29 @@ func (b *Book) settled() []look {
 
 func (h *history) settle() look {
 	switch {
-	case !failed(&h.newest) || h.looks > 1 && failed(&h.before) || h.newest.Probe == agent.ProbeCaptive:
+	case answered(&h.newest) && h.looks > 1 && failed(&h.before) && h.fails <= mostRetried:
+		return look{h.newest.With(agent.Retried, h.fails), true}
+	case !failed(&h.newest) || h.looks > 1 && failed(&h.before) || once(h.newest.Probe):
 		return look{h.newest, true}
 	case h.looks > 1 && h.before.Outcome == agent.Answered:
 		return look{h.before, true}
 	default:
 		return look{h.newest, false}
 	}
+}
+
+// mostRetried is how many looks in a row may fail before an answer for it to be a
+// passing trouble: two of a round and two of the one that follows at once.
+const mostRetried = 4
+
+// once reports whether a round makes such a look only once, because it is itself
+// the second look at something that has failed, or sums up many.
+func once(p agent.ProbeName) bool {
+	switch p {
+	case agent.ProbeCaptive, agent.ProbeWalk, agent.ProbeHello, agent.ProbeProxy:
+		return true
+	}
+	return rare(p)
 }
 
 // failed reports whether a look was made and did not end well.

@@ -54,7 +54,8 @@ func groupBlockAll(v *view, pr agent.Profile) []claim {
 	if s.working > 0 || len(hit) == 0 || len(v.blockedHosts(hit)) < s.of {
 		return nil
 	}
-	return one(found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0], "sender", v.sender(hit)))
+	c := found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0], "sender", v.sender(hit))
+	return one(v.blame(c, hit, agent.CausePractice))
 }
 
 func groupBlockSome(v *view, pr agent.Profile) []claim {
@@ -66,8 +67,7 @@ func groupBlockSome(v *view, pr agent.Profile) []claim {
 	c := found(hit, "", "hosts", v.hosts(hit), "addrs", v.addrs(hit), "port", v.ports(hit)[0],
 		"open", strconv.Itoa(s.working), "of", strconv.Itoa(s.of), "sender", v.sender(hit))
 	c.harms = s.harms()
-	c.open = !v.proven(hit) // a server that is switched off looks the same
-	return one(c)
+	return one(v.blame(c, hit, v.unlessProven(hit))) // a server that is switched off looks the same
 }
 
 // blockedHosts lists the different hosts of looks.
@@ -112,7 +112,7 @@ func wsStripped(v *view, pr agent.Profile) []claim {
 func natsProtoBad(v *view, pr agent.Profile) []claim {
 	s := v.nats(pr, func(e *agent.Evidence) bool {
 		mute := e.Outcome == agent.Silent && e.Grade == agent.GradeD || cut(e) || tampered(e)
-		return mute && connected(e) && e.Reason != agent.UpgradeRefused && !foreignCert(e)
+		return mute && connected(e) && e.Reason != agent.UpgradeRefused && !foreignCert(e) && !v.explained(e)
 	})
 	hit := s.hit
 	if len(hit) == 0 {
@@ -127,36 +127,68 @@ func natsProtoBad(v *view, pr agent.Profile) []claim {
 // on several ports: the pattern of a guest network or of an access profile for
 // surfing only.
 func guestNet(v *view, pr agent.Profile) []claim {
+	web, other := v.onlySurfing(pr)
+	if len(other) == 0 {
+		return nil
+	}
+	return one(found(append(web, other...), "", "ports", v.portsAndTransports(other)))
+}
+
+// tiSeries: not even plain HTTP gets out, as behind a connector of the telematics
+// infrastructure through which the whole network runs.
+func tiSeries(v *view, pr agent.Profile) []claim {
+	web, other := v.onlySurfing(pr)
+	plain := v.of(agent.ProbeCaptive)
+	if len(other) == 0 || !v.all(plain, v.barred) {
+		return nil
+	}
+	other = append(other, plain...)
+	return one(found(append(web, other...), "", "ports", v.portsAndTransports(other)))
+}
+
+// onlySurfing returns the web hosts that answer and the doors that are shut,
+// where these are all others: over TCP and UDP and on several ports.
+func (v *view) onlySurfing(pr agent.Profile) (web, shut []int) {
 	var other []int
 	for _, t := range pr.Targets {
 		if t.Required && t.Service != agent.HTTPS && t.Service != agent.Range {
 			other = append(other, v.looks(t)...)
 		}
 	}
-	web := v.pick(v.required(pr), func(e *agent.Evidence) bool { return e.Probe == agent.ProbeWeb && usable(e) })
+	web = v.pick(v.required(pr), func(e *agent.Evidence) bool { return e.Probe == agent.ProbeWeb && usable(e) })
 	over := func(tr agent.Transport) bool {
 		return v.any(other, func(e *agent.Evidence) bool { return e.Target.Transport == tr })
 	}
 	few := len(v.doors(other)) < 3 && !v.inFritzGuest()
 	if len(web) == 0 || !v.all(other, v.shut) || few || !over(agent.UDP) || !over(agent.TCP) && !v.inFritzGuest() {
-		return nil
+		return nil, nil
 	}
-	return one(found(append(web, other...), "", "ports", v.portsAndTransports(other)))
+	return web, other
 }
 
 // doors lists the different combinations of transport and port.
 func (v *view) doors(ix []int) []string { return strings.Split(v.portsAndTransports(ix), ", ") }
 
 // portRangeBlock: a middlebox that is named rejects every sampled port, and the
-// target speaks on none. Silence alone never gets here.
+// target speaks on none; or all are silent, and packets end before those of a
+// control do. Silence alone never gets here.
 func portRangeBlock(tr agent.Transport) func(*view, agent.Profile) []claim {
 	return func(v *view, pr agent.Profile) []claim {
 		return v.ranges(pr, tr, func(t agent.Target, ix []int) (claim, bool) {
 			hit := v.pick(ix, func(e *agent.Evidence) bool { return e.Outcome == agent.Rejected && e.Grade == agent.GradeC })
-			return found(hit, t.String(), "host", t.Host, "ports", port(t), "sender", v.sender(hit)),
-				len(hit) > 0 && !v.any(ix, answered)
+			if v.swallowed(ix) {
+				hit = ix
+			}
+			c := found(hit, t.String(), "host", t.Host, "ports", port(t), "sender", v.sender(hit))
+			return v.blame(c, hit, agent.CausePractice), len(hit) > 0 && !v.any(ix, answered)
 		})
 	}
+}
+
+// swallowed reports whether all looks are silent and their packets end early.
+func (v *view) swallowed(ix []int) bool {
+	_, ended := v.end(ix)
+	return ended && v.all(ix, v.barred)
 }
 
 // portRangePartial: some sampled ports reach the target and a middlebox rejects
@@ -180,7 +212,7 @@ func portRangePartial(v *view, pr agent.Profile) []claim {
 func portRangeUnknown(v *view, pr agent.Profile) []claim {
 	return v.ranges(pr, "", func(t agent.Target, ix []int) (claim, bool) {
 		return found(ix, t.String(), "host", t.Host, "ports", port(t), "transport", string(t.Transport)),
-			v.all(ix, func(e *agent.Evidence) bool { return e.Outcome == agent.Silent })
+			v.all(ix, func(e *agent.Evidence) bool { return e.Outcome == agent.Silent }) && !v.swallowed(ix)
 	})
 }
 

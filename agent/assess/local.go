@@ -96,7 +96,7 @@ func (v *view) attempts() []int {
 // silent, or a router says that it has no way.
 func wanDown(v *view, _ agent.Profile) []claim {
 	tried := v.attempts()
-	if v.reached() || v.freshName() || v.named() {
+	if v.reached() || v.freshName() || v.named() || v.offered() != "" {
 		return nil
 	}
 	if len(tried) == 0 {
@@ -228,4 +228,44 @@ func (v *view) inFritzGuest() bool {
 		p, err := netip.ParsePrefix(e.Values.Text(agent.LocalAddr))
 		return err == nil && fritzGuest.Contains(p.Addr())
 	})
+}
+
+// v6Only: the box has no IPv4 address, and yet the world answers.
+func v6Only(v *view, _ agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeIPv6), func(e *agent.Evidence) bool {
+		has, _ := e.Values.Flag(agent.IPv6Addr)
+		return answered(e) && has
+	})
+	p, err := netip.ParsePrefix(v.localAddr())
+	if len(ix) == 0 || v.localAddr() != "" && (err != nil || p.Addr().Unmap().Is4()) || !v.reached() {
+		return nil
+	}
+	return one(found(ix, "", "prefix", v.evidence[ix[0]].Values.Text(agent.NAT64)))
+}
+
+func (v *view) localAddr() string {
+	for _, i := range v.of(agent.ProbeLink) {
+		return v.evidence[i].Values.Text(agent.LocalAddr)
+	}
+	return ""
+}
+
+// v6Broken: what answers over IPv4 stays silent over IPv6. Worth knowing, no
+// more: browsers take what answers.
+func v6Broken(v *view, _ agent.Profile) []claim {
+	var bad []int
+	for _, i := range v.where(remote) {
+		e := &v.evidence[i]
+		twin := v.where(func(o *agent.Evidence) bool {
+			return o.Probe == e.Probe && o.Target.Host == e.Target.Host && o.Target.Port == e.Target.Port &&
+				o.Target.Transport == e.Target.Transport && o.Target.Addr.Is4() && answered(o)
+		})
+		if e.Target.Addr.Is6() && v.barred(e) && len(twin) > 0 {
+			bad = append(bad, i)
+		}
+	}
+	if len(bad) == 0 {
+		return nil
+	}
+	return one(found(bad, "", "hosts", v.hosts(bad)))
 }

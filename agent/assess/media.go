@@ -1,6 +1,7 @@
 package assess
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,8 @@ func udpAllBlock(v *view, pr agent.Profile) []claim {
 	if !v.all(ix, v.barred) || services < 2 || !v.proven(ix) {
 		return nil
 	}
-	return one(found(ix, "", "hosts", v.hosts(ix), "ports", strings.Join(v.ports(ix), ", "), "sender", v.sender(ix)))
+	c := found(ix, "", "hosts", v.hosts(ix), "ports", strings.Join(v.ports(ix), ", "), "sender", v.sender(ix))
+	return one(v.blame(c, ix, agent.CausePractice))
 }
 
 // ports lists the different ports of looks, as words in order.
@@ -45,8 +47,7 @@ func stunBlock(v *view, pr agent.Profile) []claim {
 	}
 	return v.stun(pr, kept, func(t agent.Target, ix []int) claim {
 		c := found(ix, t.String(), "host", t.Host, "port", port(t), "sender", v.sender(ix))
-		c.open = !v.proven(ix)
-		return c
+		return v.blame(c, ix, v.unlessProven(ix))
 	})
 }
 
@@ -98,8 +99,7 @@ func turnAllBlock(v *view, pr agent.Profile) []claim {
 		return nil
 	}
 	c := found(ix, "", "hosts", v.hosts(ix), "ports", v.portsAndTransports(ix), "sender", v.sender(ix))
-	c.open = !v.proven(bad) // the server may be gone as well
-	return one(c)
+	return one(v.blame(c, bad, v.unlessProven(bad))) // else the server may be gone as well
 }
 
 // portsAndTransports lists what is missing as a rule would: "UDP 5349".
@@ -128,12 +128,16 @@ func (v *view) refusedOrLost(e *agent.Evidence) bool {
 // is inspected is open: another finding says what to change there.
 func turnBlock(tr agent.Transport) func(*view, agent.Profile) []claim {
 	return func(v *view, pr agent.Profile) []claim {
-		return v.turn(pr, tr, func(ix []int) []int {
+		out := v.turn(pr, tr, func(ix []int) []int {
 			if v.any(ix, v.refused) || v.any(ix, foreignCert) {
 				return nil
 			}
 			return v.pick(ix, v.kept)
 		})
+		for i := range out {
+			out[i] = v.blame(out[i], out[i].Evidence, agent.CausePractice)
+		}
+		return out
 	}
 }
 
@@ -235,4 +239,52 @@ func natEDMNoRelay(v *view, pr agent.Profile) []claim {
 		return nil
 	}
 	return one(found(append(ix, relay...), ""))
+}
+
+// natIPFlap: one socket, or UDP and TCP, leave with different public addresses.
+func natIPFlap(v *view, pr agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeMapping), func(e *agent.Evidence) bool {
+		n, _ := e.Values.Num(agent.MappedIPs)
+		return answered(e) && n > 1
+	})
+	if len(ix) == 0 {
+		ix = v.otherOverTCP()
+	}
+	if len(ix) == 0 || len(targets(pr, agent.STUN, "")) == 0 {
+		return nil
+	}
+	return one(found(ix, ""))
+}
+
+// otherOverTCP are the looks of this round that show two public IPv4 addresses,
+// one over UDP and another over TCP.
+func (v *view) otherOverTCP() []int {
+	for _, i := range v.mapped() {
+		udp, err := netip.ParseAddrPort(v.evidence[i].Values.Text(agent.MappedAddr))
+		if err != nil || !udp.Addr().Unmap().Is4() {
+			continue
+		}
+		for _, j := range v.of(agent.ProbeNATS) {
+			tcp, err := netip.ParseAddr(v.evidence[j].Values.Text(agent.ClientAddr))
+			if err == nil && tcp.Unmap().Is4() && tcp.Unmap() != udp.Addr().Unmap() {
+				return []int{i, j}
+			}
+		}
+	}
+	return nil
+}
+
+// stunALG: something on the way rewrites addresses inside STUN answers.
+func stunALG(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, t := range targets(pr, agent.STUN, "") {
+		ix := v.pick(v.looks(t), func(e *agent.Evidence) bool {
+			rewritten, _ := e.Values.Flag(agent.ALGRewrite)
+			return rewritten && answered(e)
+		})
+		if t.Required && len(ix) > 0 {
+			out = append(out, found(ix, t.String(), "host", t.Host, "port", port(t)))
+		}
+	}
+	return out
 }

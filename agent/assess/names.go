@@ -196,6 +196,7 @@ func dnsDriftBlock(v *view, pr agent.Profile) []claim {
 		}
 		c := found(append(append([]int{d.look}, d.open...), d.shut...), d.host,
 			"host", d.host, "open", v.addrs(d.open), "blocked", v.addrs(d.shut))
+		c = v.blame(c, d.shut, agent.CausePractice)
 		c.harms = v.hostHarms(pr, d.host, []string{d.host})
 		out = append(out, c)
 	}
@@ -213,4 +214,96 @@ func addrList(as []netip.Addr) string {
 // commas joins the words of a list, however its probe has separated them.
 func commas(s string) string {
 	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' }), ", ")
+}
+
+// dnsPartBlock: of several addresses to which a name leads some work and others
+// are kept away, at the same port: who comes there by chance fails.
+func dnsPartBlock(v *view, pr agent.Profile) []claim {
+	var out []claim
+	for _, i := range v.lookups(pr) {
+		e := &v.evidence[i]
+		leads := slices.DeleteFunc(parseAddrs(e.Values.Text(agent.Addrs)), netip.Addr.Is6)
+		if len(leads) < 2 || !answered(e) {
+			continue
+		}
+		var open, shut []int
+		ts := requiring(pr, e.Target.Host)
+		for _, t := range ts {
+			o, s := v.split(t, leads)
+			open, shut = append(open, o...), append(shut, s...)
+		}
+		if len(open) == 0 || len(shut) == 0 {
+			continue
+		}
+		c := found(append(append([]int{i}, open...), shut...), e.Target.Host,
+			"host", e.Target.Host, "open", v.addrs(open), "blocked", v.addrs(shut))
+		c = v.blame(c, shut, v.unlessProven(shut))
+		c.harms = agent.Capabilities{}
+		for _, t := range ts {
+			for _, k := range t.Feeds {
+				c.harms[k] = agent.Limited
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// split sorts the addresses of a target: those where any look got through, and
+// those where every look was kept away.
+func (v *view) split(t agent.Target, addrs []netip.Addr) (open, shut []int) {
+	all := v.looks(t)
+	for _, a := range addrs {
+		here := v.pick(all, func(e *agent.Evidence) bool { return e.Target.Addr == a })
+		through := v.pick(here, usable)
+		switch {
+		case len(through) > 0:
+			open = append(open, through...)
+		case v.all(here, v.barred):
+			shut = append(shut, here...)
+		}
+	}
+	if len(open) == 0 {
+		return nil, nil
+	}
+	return open, shut
+}
+
+// asked sums up what looks at names cost: how many questions were sent and lost,
+// and how long an answer took.
+func (v *view) asked() (ix []int, sent, lost, ms float64) {
+	n := 0.0
+	for _, i := range v.of(agent.ProbeDNS) {
+		e := &v.evidence[i]
+		s, l := series(e)
+		took, timed := e.Values.Num(agent.RTT)
+		if e.Target.Variant == agent.Uncached || !answered(e) || !timed {
+			continue
+		}
+		ix, sent, lost, ms, n = append(ix, i), sent+s, lost+l, ms+took, n+1
+	}
+	if n > 0 {
+		ms /= n
+	}
+	return ix, sent, lost, ms
+}
+
+// dnsSlow is worth knowing, no more.
+func dnsSlow(v *view, _ agent.Profile) []claim {
+	const slow = 500 // milliseconds
+	ix, _, _, ms := v.asked()
+	if len(ix) == 0 || ms < slow {
+		return nil
+	}
+	return one(found(ix, "", "ms", whole(ms), "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver)))
+}
+
+// dnsFlaky: a good part of the questions is lost, too many for chance.
+func dnsFlaky(v *view, _ agent.Profile) []claim {
+	const enough, many, share = 8, 3, 0.1
+	ix, sent, lost, _ := v.asked()
+	if sent < enough || lost < many || lost/sent < share {
+		return nil
+	}
+	return one(found(ix, "", "lost", whole(lost), "of", whole(sent), "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver)))
 }

@@ -115,6 +115,9 @@ var offline = map[agent.Code]bool{
 	agent.LinkDown: true, agent.DHCPNone: true, agent.GatewayUnreachable: true, agent.WANDown: true,
 }
 
+// unfit are the findings with which nothing that the box measures counts.
+var unfit = map[agent.Code]bool{agent.AddressConflict: true, agent.BoxPower: true}
+
 func verdict(r agent.ProfileResult, claims []claim) agent.Verdict {
 	worst := agent.Info
 	for _, c := range claims {
@@ -123,6 +126,9 @@ func verdict(r agent.ProfileResult, claims []claim) agent.Verdict {
 		}
 		if offline[c.Code] {
 			return agent.Offline
+		}
+		if unfit[c.Code] {
+			return agent.VerdictUnknown
 		}
 		if !onlyReporting(c) {
 			worst = max(worst, c.Severity)

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 )
@@ -13,6 +14,8 @@ type view struct {
 	profiles []agent.Profile // what of them the practice uses
 	evidence []agent.Evidence
 	controls controls
+	line     line
+	at       time.Time // of the judgement
 }
 
 // controls are the facts that give silence its meaning.
@@ -21,8 +24,8 @@ type controls struct {
 	beyond bool                // something beyond the practice answered, or a name that no cache knew
 }
 
-func newView(profiles []agent.Profile, settled []look) *view {
-	v := &view{profiles: profiles, evidence: make([]agent.Evidence, len(settled))}
+func newView(profiles []agent.Profile, settled []look, l line, at time.Time) *view {
+	v := &view{profiles: profiles, evidence: make([]agent.Evidence, len(settled)), line: l, at: at}
 	for i := range settled {
 		v.evidence[i] = settled[i].Evidence
 	}
@@ -66,17 +69,13 @@ func controlsOf(all []agent.Evidence) controls {
 // way: then its silence is no outage of its own.
 func (v *view) machineUp(e *agent.Evidence) bool { return v.controls.addrs[e.Target.Addr] }
 
-// proven reports whether the practice's side is known to keep these targets
-// away: a device there said so, or the machines are up.
-func (v *view) proven(ix []int) bool { return v.sender(ix) != "" || v.any(ix, v.machineUp) }
-
 // remote reports whether e is about something beyond the practice.
 func remote(e *agent.Evidence) bool {
 	switch e.Probe {
-	case agent.ProbeLink, agent.ProbeDNS, agent.ProbeUplink, agent.ProbeMapping, agent.ProbeRelay:
-		return false
-	default:
+	case agent.ProbeWeb, agent.ProbeCaptive, agent.ProbeSTUN, agent.ProbeTURN, agent.ProbeNATS, agent.ProbePorts:
 		return true
+	default:
+		return false
 	}
 }
 

@@ -79,7 +79,7 @@ func (w *world) healthyTarget(t agent.Target) {
 	}
 }
 
-func (w *world) add(e agent.Evidence) { w.evidence = append(w.evidence, e) }
+func (w *world) add(e agent.Evidence) *world { w.evidence = append(w.evidence, e); return w }
 
 // on edits every look that matches: words of "probe host port/transport
 // variant", in any number and order.

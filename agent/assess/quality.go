@@ -1,0 +1,161 @@
+package assess
+
+import (
+	"strconv"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+)
+
+// someLost is the harm of packets that get lost: everything works, not well.
+func someLost(hd agent.State) agent.Capabilities {
+	return agent.Capabilities{agent.Direct: agent.Limited, agent.Relay: agent.Limited, agent.Group: agent.Limited, agent.HD: hd}
+}
+
+// linkSlow: the box's own cable carries what a call barely needs.
+func linkSlow(v *view, _ agent.Profile) []claim {
+	const slow = 10_000_000 // bits per second
+	ix := v.pick(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
+		speed, seen := e.Values.Num(agent.Speed)
+		return seen && speed > 0 && speed <= slow || e.Values.Text(agent.Duplex) == "half"
+	})
+	if len(ix) == 0 {
+		return nil
+	}
+	e := &v.evidence[ix[0]]
+	speed := ""
+	if n, ok := e.Values.Num(agent.Speed); ok && n > 0 {
+		speed = strconv.FormatFloat(n/1e6, 'f', -1, 64)
+	}
+	return one(found(ix, "", "interface", e.Values.Text(agent.Interface), "speed", speed, "duplex", e.Values.Text(agent.Duplex)))
+}
+
+// addrConflict: somebody else answers for the box's own address.
+func addrConflict(v *view, _ agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeLink), func(e *agent.Evidence) bool {
+		twice, _ := e.Values.Flag(agent.AddrConflict)
+		return twice && e.Values.Text(agent.LocalAddr) != ""
+	})
+	if len(ix) == 0 {
+		return nil
+	}
+	return one(found(ix, "", "addr", v.evidence[ix[0]].Values.Text(agent.LocalAddr)))
+}
+
+// boxPower: the board itself says that its supply was too weak.
+func boxPower(v *view, _ agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeSelf), func(e *agent.Evidence) bool {
+		low, _ := e.Values.Flag(agent.Undervoltage)
+		return low
+	})
+	if len(ix) == 0 {
+		return nil
+	}
+	return one(found(ix, ""))
+}
+
+// series is a look that sent many packets or questions.
+func series(e *agent.Evidence) (sent, lost float64) {
+	sent, _ = e.Values.Num(agent.Sent)
+	got, _ := e.Values.Num(agent.Received)
+	return sent, max(sent-got, 0)
+}
+
+// lossIn is the share of a probe's packets that were lost, and whether enough
+// were sent to say so.
+func (v *view) lossIn(p agent.ProbeName, enough float64) (look int, ratio float64, ok bool) {
+	for _, i := range v.of(p) {
+		if sent, lost := series(&v.evidence[i]); sent >= enough && answered(&v.evidence[i]) {
+			return i, lost / sent, true
+		}
+	}
+	return 0, 0, false
+}
+
+// What a local cable never does: lose a tenth, or shake by milliseconds that are
+// many times its own round trip.
+const (
+	cableLoss   = 0.1
+	cableJitter = 8 // milliseconds
+)
+
+// lanUnstable: the way to the router already loses or shakes what the way to the
+// service does. A router that is slow to answer for itself alone is none.
+func lanUnstable(v *view, _ agent.Profile) []claim {
+	i, loss, ok := v.lossIn(agent.ProbeGateway, 10)
+	if !ok {
+		return nil
+	}
+	e := &v.evidence[i]
+	jitter, _ := e.Values.Num(agent.Jitter)
+	far, farLoss, _ := v.lossIn(agent.ProbeBurst, 20)
+	farJitter, _ := v.evidence[far].Values.Num(agent.Jitter)
+	if !(loss >= cableLoss && farLoss > 0) && !(jitter >= cableJitter && farJitter >= cableJitter) {
+		return nil
+	}
+	lostWord, ofWord := "", ""
+	if sent, lost := series(e); lost > 0 {
+		lostWord, ofWord = whole(lost), whole(sent)
+	}
+	jitterWord := ""
+	if jitter >= cableJitter {
+		jitterWord = whole(jitter)
+	}
+	return one(found([]int{i, far}, "", "gateway", v.gateway(), "lost", lostWord, "of", ofWord, "jitter_ms", jitterWord))
+}
+
+// Shares of a burst that are lost to a limit and not to a bad line, and from
+// which on not even a voice gets through.
+const (
+	limited     = 0.25
+	hardLimited = 0.7
+)
+
+// udpRateLimited: single packets pass, many at once do not.
+func udpRateLimited(v *view, _ agent.Profile) []claim {
+	i, ratio, ok := v.lossIn(agent.ProbeBurst, 30)
+	single := v.any(v.of(agent.ProbeSTUN), func(e *agent.Evidence) bool {
+		n, _ := e.Values.Num(agent.Sends)
+		return answered(e) && n <= 1
+	})
+	if !ok || !single || ratio < limited {
+		return nil
+	}
+	sent, lost := series(&v.evidence[i])
+	c := found([]int{i}, "", "lost", whole(lost), "of", whole(sent))
+	c.Severity, c.harms = agent.Major, someLost(agent.No)
+	if ratio >= hardLimited {
+		c.Severity = agent.Critical
+		c.harms[agent.Group] = agent.No
+	}
+	return one(c)
+}
+
+// natTableFull: one socket loses nothing, of many new ones some get nothing.
+func natTableFull(v *view, _ agent.Profile) []claim {
+	i, fresh, ok := v.lossIn(agent.ProbeFlows, 20)
+	j, old, also := v.lossIn(agent.ProbeBurst, 30)
+	if !ok || !also || fresh < 0.1 || old > 0.05 {
+		return nil
+	}
+	sent, lost := series(&v.evidence[i])
+	return one(found([]int{i, j}, "", "lost", whole(lost), "of", whole(sent)))
+}
+
+// natsIdleCut: an idle connection dies sooner than services expect. NATS servers
+// and clients speak every two minutes by default.
+func natsIdleCut(v *view, pr agent.Profile) []claim {
+	const patience = 120 // seconds
+	var out []claim
+	for _, t := range pr.Targets {
+		ix := v.pick(v.of(agent.ProbeIdle), func(e *agent.Evidence) bool {
+			dead, seen := e.Values.Num(agent.IdleDead)
+			return seen && dead <= patience && e.Target.Transport == agent.TCP && e.Target.Host == t.Host && e.Target.Port == t.Port
+		})
+		if len(ix) == 0 || !t.Required || t.Transport != agent.TCP {
+			continue
+		}
+		dead, _ := v.evidence[ix[0]].Values.Num(agent.IdleDead)
+		out = append(out, found(ix, t.String(), "host", t.Host, "port", port(t), "seconds", whole(dead)))
+	}
+	return out
+}
