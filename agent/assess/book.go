@@ -41,19 +41,18 @@ type history struct {
 	newest, before agent.Evidence
 	looks          int
 	fails          int // in a row, up to the newest or the one before it
+	age            int // rounds since the newest
 }
 
 // Add enters a round: its passes in order, the first over everything that was
 // due, later ones over what failed. What the round did not look at at all is
 // forgotten: a name that moved leaves no ghost of its old address behind. Only a
-// kind of look that not every round makes, and this one did not, stays.
+// look that not every round makes stays, for a while.
 func (b *Book) Add(passes ...[]agent.Evidence) {
 	old, before := b.looks, b.order
 	b.looks, b.order = map[subject]history{}, nil
-	made := map[agent.ProbeName]bool{}
 	for _, pass := range passes {
 		for _, e := range pass {
-			made[e.Probe] = true
 			s := subjectOf(e)
 			h, known := b.looks[s]
 			if !known {
@@ -64,18 +63,23 @@ func (b *Book) Add(passes ...[]agent.Evidence) {
 		}
 	}
 	for _, s := range before {
-		if rare(s.probe) && !made[s.probe] {
-			b.looks[s] = old[s]
+		h := old[s]
+		h.age++
+		if _, again := b.looks[s]; rare(s.probe) && !again && h.age < longest {
+			b.looks[s] = h
 			b.order = append(b.order, s)
 		}
 	}
 	b.line.follow(b.seen())
 }
 
+// longest is how many rounds a look stays that they do not make again.
+const longest = 24
+
 // rare reports whether not every round makes such a look.
 func rare(p agent.ProbeName) bool {
 	switch p {
-	case agent.ProbePath, agent.ProbeMTU, agent.ProbeBurst, agent.ProbeFlows, agent.ProbeGateway, agent.ProbeIdle:
+	case agent.ProbePath, agent.ProbeMTU, agent.ProbeBurst, agent.ProbeFlows, agent.ProbeGateway, agent.ProbeIdle, agent.ProbeWalk:
 		return true
 	}
 	return false
@@ -94,6 +98,7 @@ func (h history) with(e agent.Evidence) history {
 	}
 	h.newest = e
 	h.looks++
+	h.age = 0
 	return h
 }
 
@@ -137,7 +142,7 @@ const mostRetried = 4
 // the second look at something that has failed, or sums up many.
 func once(p agent.ProbeName) bool {
 	switch p {
-	case agent.ProbeCaptive, agent.ProbeWalk, agent.ProbeHello, agent.ProbeProxy:
+	case agent.ProbeCaptive, agent.ProbeHello, agent.ProbeProxy:
 		return true
 	}
 	return rare(p)

@@ -2,7 +2,6 @@ package assess
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -102,16 +101,20 @@ func (v *view) mapped() []int {
 
 func whole(f float64) string { return strconv.FormatFloat(f, 'f', 0, 64) }
 
-// interrupted: most of what answers now did not just before.
+// interrupted: most of what answers now, services or names, did not just before.
 func interrupted(v *view, _ agent.Profile) []claim {
-	tried := v.attempts()
-	again := v.pick(tried, func(e *agent.Evidence) bool {
-		n, _ := e.Values.Num(agent.Retried)
-		return n > 0 && answered(e)
-	})
-	if len(again) < 3 || 2*len(again) < len(tried) {
+	var hit []int
+	for _, tried := range [][]int{v.attempts(), v.of(agent.ProbeDNS)} {
+		again := v.pick(tried, func(e *agent.Evidence) bool {
+			n, _ := e.Values.Num(agent.Retried)
+			return n > 0 && answered(e)
+		})
+		if len(again) > 1 && 2*len(again) >= len(tried) {
+			hit = append(hit, again...)
+		}
+	}
+	if len(hit) == 0 {
 		return nil
 	}
-	slices.Sort(again)
-	return one(found(again, "", "hosts", v.hosts(again)))
+	return one(found(hit, "", "hosts", v.hosts(hit)))
 }

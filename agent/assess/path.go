@@ -116,12 +116,11 @@ func (v *view) end(ix []int) (whose agent.Cause, ended bool) {
 // did not answer.
 func (v *view) hops() []netip.Addr {
 	var out []netip.Addr
-	for _, i := range v.of(agent.ProbePath) {
-		for _, w := range strings.Fields(v.evidence[i].Values.Text(agent.Hops)) {
+	if ix := v.of(agent.ProbePath); len(ix) > 0 {
+		for _, w := range strings.Fields(v.evidence[ix[0]].Values.Text(agent.Hops)) {
 			a, _ := netip.ParseAddr(w)
 			out = append(out, a)
 		}
-		break
 	}
 	return out
 }

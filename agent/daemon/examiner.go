@@ -21,22 +21,48 @@ type examiner struct {
 	policy   assess.Policy
 	stamp    func() agent.Stamp
 
-	book   assess.Book
-	before []agent.Finding
-	seq    uint64
-	booted time.Time // by the wall clock of the last round
+	book    assess.Book
+	before  []agent.Finding
+	verdict agent.Verdict // the last one
+	seq     uint64
+	booted  time.Time // by the wall clock of the last round
 }
 
-// examine makes a round. The uplink's state, if there is one, is looked at before
-// and after it, so that a connection that comes and goes is not taken for one
-// that is gone. Where it was not known before, it was only beginning to connect.
+// examine makes a round and judges it. One that makes things worse by silence
+// alone is made again at once before anybody hears of it: a line that is gone for
+// some seconds and comes back must not turn a light red. Who asked for the round
+// gets its first word.
 func (x *examiner) examine(ctx context.Context, why agent.Trigger, uplink func() agent.Evidence) agent.Report {
 	start := time.Now()
+	deep := why != agent.OnSchedule || x.verdict != agent.Ready || x.seq%deepEvery == 0
+	stamp, j := x.look(ctx, deep, uplink)
+	if why == agent.OnSchedule && x.sudden(j) {
+		stamp, j = x.look(ctx, deep, uplink)
+	}
+	x.before, x.verdict = j.Findings, j.Verdict
+	x.seq++
+	return fleet.Redact(agent.Report{
+		Schema: agent.Schema, Box: x.box, Tenant: x.tenant, Seq: x.seq, Trigger: why,
+		Stamp: stamp, TookMS: time.Since(start).Milliseconds(),
+		Verdict: j.Verdict, Capabilities: j.Capabilities, Profiles: nonNil(j.Profiles),
+		Findings: nonNil(j.Findings), Evidence: j.Evidence,
+	})
+}
+
+// deepEvery is how many scheduled rounds of a healthy box share one deep one: it
+// puts some kilobytes on the line.
+const deepEvery = 12
+
+// look makes one round, enters it into the book and judges that. The uplink's
+// state, if there is one, is looked at before and after it, so that a connection
+// that comes and goes is not taken for one that is gone. Where it was not known
+// before, it was only beginning to connect.
+func (x *examiner) look(ctx context.Context, deep bool, uplink func() agent.Evidence) (agent.Stamp, assess.Judgement) {
 	var before agent.Evidence
 	if uplink != nil {
 		before = uplink()
 	}
-	passes := round.Run(ctx, x.probes, x.profiles)
+	passes := round.Run(ctx, x.probes, x.profiles, deep)
 	if uplink != nil {
 		after := uplink()
 		if before.Outcome == agent.NotLooked {
@@ -48,15 +74,26 @@ func (x *examiner) examine(ctx context.Context, why agent.Trigger, uplink func()
 	x.book.Add(passes...)
 	stamp := x.stamp()
 	x.follow(stamp)
-	j := assess.Assess(x.policy, &x.book, x.before, stamp.At)
-	x.before = j.Findings
-	x.seq++
-	return fleet.Redact(agent.Report{
-		Schema: agent.Schema, Box: x.box, Tenant: x.tenant, Seq: x.seq, Trigger: why,
-		Stamp: stamp, TookMS: time.Since(start).Milliseconds(),
-		Verdict: j.Verdict, Capabilities: j.Capabilities, Profiles: nonNil(j.Profiles),
-		Findings: nonNil(j.Findings), Evidence: j.Evidence,
-	})
+	return stamp, assess.Assess(x.policy, &x.book, x.before, stamp.At)
+}
+
+// sudden reports whether a judgement is worse than the last one for nothing but
+// silence.
+func (x *examiner) sudden(j assess.Judgement) bool {
+	if x.verdict == agent.VerdictUnknown || j.Verdict <= x.verdict {
+		return false
+	}
+	for _, f := range j.Findings {
+		if f.Severity == agent.Info || has(x.before, f) {
+			continue
+		}
+		for _, i := range f.Evidence {
+			if o := j.Evidence[i].Outcome; o == agent.Refused || o == agent.Rejected || o == agent.Tampered {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // follow moves the times of earlier findings when the wall clock has been set:

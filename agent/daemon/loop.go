@@ -36,7 +36,7 @@ type loop struct {
 
 // overdue is when a round under way counts as hung: then the watchdog is no
 // longer fed and the service manager starts the program again.
-const overdue = round.Limit + 16*time.Second
+const overdue = 2*round.Limit + 2*time.Second
 
 // trigger asks for a round. One that is asked for already is enough.
 func (l *loop) trigger(why agent.Trigger) {

@@ -206,10 +206,11 @@ func (p Probes) relay(first []agent.Evidence) []step {
 }
 
 // captive looks for a login page, at the service's own host, when a web host
-// did not show itself.
+// did not show itself; and where only web hosts do, whether plain HTTP passes.
 func (p Probes) captive(first []agent.Evidence) []step {
+	only := onlyWeb(first)
 	for _, e := range first {
-		if e.Probe == agent.ProbeWeb && e.Outcome != agent.Answered && e.Target.Addr.IsValid() {
+		if e.Probe == agent.ProbeWeb && (e.Outcome != agent.Answered || only) && e.Target.Addr.IsValid() {
 			t := agent.Target{Host: e.Target.Host, Addr: e.Target.Addr, Port: 80, Transport: agent.TCP}
 			return []step{{p.Captive, agent.ProbeCaptive, t}}
 		}
@@ -254,4 +255,21 @@ func (p Probes) mapping(first []agent.Evidence) []step {
 		}
 	}
 	return []step{{p.Mapping(to[1:]), agent.ProbeMapping, t}}
+}
+
+// onlyWeb reports whether web hosts answered and nothing else that was asked did.
+func onlyWeb(first []agent.Evidence) bool {
+	others := 0
+	for _, e := range first {
+		switch {
+		case !service(e) || e.Probe == agent.ProbePorts:
+		case e.Probe == agent.ProbeWeb && e.Outcome != agent.Answered:
+			return false
+		case e.Probe != agent.ProbeWeb && e.Outcome == agent.Answered:
+			return false
+		case e.Probe != agent.ProbeWeb:
+			others++
+		}
+	}
+	return others > 1
 }

@@ -6,13 +6,16 @@
 // A round has two passes. The first looks at the local side and the names, then
 // at every target. The second, the retest, looks again at what failed; beside
 // it run the controls that only matter when something failed (is it a login
-// page, does the resolver reach the world) and the comparison of NAT mappings,
-// which needs to know who answers.
+// page, does the resolver reach the world, where do packets end, is it the size
+// or the name of a ClientHello) and the comparison of NAT mappings, which needs
+// to know who answers. A deep round then loads the line for a moment, with
+// nothing beside it that could suffer.
 package round
 
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"runtime/debug"
 	"strings"
@@ -37,19 +40,35 @@ type Probes struct {
 	Ports   agent.Probe
 	Relay   agent.Probe // nil: no credentials to get an allocation with
 	Mapping func(others []netip.AddrPort) agent.Probe
+
+	// What explains, each nil where it cannot be looked at.
+	Self    agent.Probe
+	V6      agent.Probe
+	Proxy   agent.Probe
+	Hello   agent.Probe
+	Path    agent.Probe
+	Walk    func(control agent.Target) agent.Probe
+	MTU     agent.Probe
+	Gateway agent.Probe
+	Burst   agent.Probe
+	Flows   agent.Probe
+
 	// Addrs reads the addresses of a DNS look.
 	Addrs func(agent.Evidence) []netip.Addr
 	// IPv6 reports whether the box has a route to public IPv6 addresses.
 	IPv6 func() bool
 }
 
-// Run makes a round for the profiles and returns its passes.
-func Run(ctx context.Context, p Probes, profiles []agent.Profile) [][]agent.Evidence {
+// Run makes a round for the profiles and returns its passes. A deep one also asks
+// what need not be known every few minutes; it always does where something fails.
+func Run(ctx context.Context, p Probes, profiles []agent.Profile, deep bool) [][]agent.Evidence {
 	ctx, cancel := context.WithTimeout(ctx, Limit)
 	defer cancel()
 	targets := distinct(profiles)
 
 	opening := []step{{p.Link, agent.ProbeLink, agent.Target{}}}
+	opening = append(opening, maybe(p.Self, agent.ProbeSelf, agent.Target{})...)
+	opening = append(opening, maybe(p.V6, agent.ProbeIPv6, agent.Target{})...)
 	for _, h := range names(targets) {
 		opening = append(opening, step{p.DNS, agent.ProbeDNS, h})
 	}
@@ -59,10 +78,25 @@ func Run(ctx context.Context, p Probes, profiles []agent.Profile) [][]agent.Evid
 	first = append(first, seen...)
 
 	again := failing(append(opening, steps...), first)
+	deep = deep || troubled(first)
 	again = append(again, p.controls(targets, first)...)
+	again = append(again, p.explain(first, deep)...)
 	second := runAll(ctx, again)
 	second = append(second, runAll(ctx, p.steps(late(targets, first, p), p.resolve(second)))...)
+	if deep {
+		for _, one := range p.load(first) {
+			second = append(second, runAll(ctx, one)...)
+		}
+	}
 	return [][]agent.Evidence{first, second}
+}
+
+// maybe is the step of a probe that there may not be.
+func maybe(p agent.Probe, name agent.ProbeName, t agent.Target) []step {
+	if p == nil {
+		return nil
+	}
+	return []step{{p, name, t}}
 }
 
 // late are the targets whose name gave no address in the first pass: if it does
@@ -85,13 +119,13 @@ type step struct {
 	target agent.Target
 }
 
-// runAll makes the looks side by side and returns them in order. A step without
-// a probe is a look that cannot be made.
+// runAll makes the looks side by side, begun in any order, and returns them in
+// theirs. A step without a probe is a look that cannot be made.
 func runAll(ctx context.Context, steps []step) []agent.Evidence {
 	out := make([]agent.Evidence, len(steps))
 	var wg sync.WaitGroup
-	for i, s := range steps {
-		wg.Go(func() { out[i] = s.look(ctx) })
+	for _, i := range rand.Perm(len(steps)) {
+		wg.Go(func() { out[i] = steps[i].look(ctx) })
 	}
 	wg.Wait()
 	return out
