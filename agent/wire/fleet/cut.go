@@ -23,6 +23,8 @@ var kept = map[agent.ProbeName][]agent.Key{
 	agent.ProbePorts:   {agent.Open, agent.Sampled},
 	agent.ProbeWeb:     {agent.RTT, agent.CertExpires},
 	agent.ProbeUplink:  {agent.Queued, agent.Dropped},
+	agent.ProbeMTU:     {agent.PathMTU},
+	agent.ProbeBurst:   {agent.Sent, agent.Received, agent.RTT, agent.Jitter},
 }
 
 // lean leaves of each look that was answered only what is kept.
@@ -63,11 +65,26 @@ func eachEvidence(r agent.Report, edit func(agent.Evidence) agent.Evidence) agen
 	return r
 }
 
-// withoutNames drops the look-ups that were answered and on which no finding
-// rests: the looks at the targets carry the addresses.
-func withoutNames(r agent.Report) agent.Report {
+// withoutReasons drops the looks that only explain others, where no finding rests
+// on them.
+func withoutReasons(r agent.Report) agent.Report {
+	return withoutIdle(r, agent.ProbeSelf, agent.ProbeIPv6, agent.ProbePath, agent.ProbeGateway, agent.ProbeFlows,
+		agent.ProbeWalk, agent.ProbeHello, agent.ProbeProxy, agent.ProbeIdle)
+}
+
+// withoutNames drops the look-ups: the looks at the targets carry the addresses.
+func withoutNames(r agent.Report) agent.Report { return withoutIdle(r, agent.ProbeDNS) }
+
+// withoutLine drops what describes the line, which a deep round measures again.
+func withoutLine(r agent.Report) agent.Report {
+	return withoutIdle(r, agent.ProbeMTU, agent.ProbeBurst)
+}
+
+// withoutIdle drops looks of these probes that were answered, or could not be
+// made, and on which no finding rests.
+func withoutIdle(r agent.Report, probes ...agent.ProbeName) agent.Report {
 	return where(r, func(e agent.Evidence, proof bool) bool {
-		return proof || e.Probe != agent.ProbeDNS || e.Outcome != agent.Answered
+		return proof || !slices.Contains(probes, e.Probe) || e.Outcome != agent.Answered && e.Outcome != agent.NotLooked
 	})
 }
 

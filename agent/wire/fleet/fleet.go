@@ -81,7 +81,7 @@ func ParseReportSubject(s string) (tenant, box string, err error) {
 func Encode(r agent.Report) ([]byte, error) {
 	steps := []step{{MaxReport, withoutValues}, {MaxReport, withoutNames}, {MaxReport, onlyProof}, {MaxReport, briefly}}
 	if !hasNews(r) {
-		steps = append([]step{{MaxSteady, lean}, {MaxSteady, withoutNames}}, steps...)
+		steps = append([]step{{MaxSteady, lean}, {MaxSteady, withoutReasons}, {MaxSteady, withoutNames}, {MaxSteady, withoutLine}}, steps...)
 	}
 	b, err := json.Marshal(r)
 	for _, s := range steps {

@@ -69,6 +69,13 @@ func healthy() agent.Report {
 		agent.CertExpires, "2027-03-01T12:00:00Z", agent.TLSTime, 31.25, agent.ConnectTime, 18.5, agent.RTT, 19.75}
 	see(agent.ProbeLink, agent.Target{}, "", agent.Interface, "eth0", agent.Carrier, true, agent.Speed, 1e9, agent.Duplex, "full", agent.MTU, 1500,
 		agent.LocalAddr, "192.168.178.31/24", agent.Gateway, "192.168.178.1", agent.Neighbour, "reachable", agent.Resolver, "192.168.178.1", agent.ClockSynced, true)
+	stun := agent.Target{Host: "coturn.webprax.de", Addr: netip.MustParseAddr("203.0.113.117"), Port: 3478, Transport: agent.UDP, Variant: agent.Plain}
+	see(agent.ProbeIPv6, agent.Target{}, agent.NoIPv6, agent.IPv6Addr, false, agent.IPv6Route, false)
+	see(agent.ProbeSelf, agent.Target{}, "", agent.Undervoltage, false)
+	see(agent.ProbePath, stun, "", agent.Hops, "192.168.178.1 * 198.51.100.0/24", agent.RTT, 3.25)
+	see(agent.ProbeMTU, stun, "", agent.PathMTU, 1492)
+	see(agent.ProbeBurst, stun, "", agent.Sent, 60, agent.Received, 60, agent.SendRate, 300, agent.RTT, 21.375, agent.RTTMax, 25.5, agent.Jitter, 0.875)
+	see(agent.ProbeGateway, agent.Target{}, "", agent.Sent, 20, agent.Received, 20, agent.RTT, 0.375, agent.RTTMax, 1.5, agent.Jitter, 0.125)
 	named := map[string]bool{}
 	for _, p := range profile.Builtin() {
 		if p.Name != "webprax" {
