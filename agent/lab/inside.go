@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -48,7 +51,7 @@ func Inside(t *testing.T) bool {
 
 // again runs this test, and only it, in new namespaces.
 func again(t *testing.T) ([]byte, error) {
-	args := []string{"-test.v", "-test.run=^" + t.Name() + "$"}
+	args := []string{"-test.v", "-test.run=" + only(t), fmt.Sprintf("-test.short=%v", testing.Short())}
 	if end, ok := t.Deadline(); ok {
 		// It should say where it hangs while this process can still pass that on.
 		args = append(args, "-test.timeout="+(time.Until(end)*9/10).String())
@@ -62,6 +65,15 @@ func again(t *testing.T) ([]byte, error) {
 		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	return cmd.CombinedOutput()
+}
+
+// only is the pattern for this test, and of its parts those that were asked for.
+func only(t *testing.T) string {
+	pattern := "^" + t.Name() + "$"
+	if _, parts, ok := strings.Cut(flag.Lookup("test.run").Value.String(), "/"); ok {
+		pattern += "/" + parts
+	}
+	return pattern
 }
 
 // furnish mounts what must not be the machine's: /sys shows the network of who

@@ -2,6 +2,8 @@ package lab
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,31 +63,96 @@ func Set(t testing.TB, lines string) {
 // programs started there stay there. Goroutines that do starts are outside.
 func In(t testing.TB, network string, do func()) {
 	t.Helper()
-	runtime.LockOSThread()
-	home := open(t, "/proc/thread-self/ns/net")
-	defer home.Close()
-	there := open(t, filepath.Join("/run/netns", network))
-	defer there.Close()
-	enter(t, there)
-	defer func() {
-		enter(t, home) // where this fails, the thread ends with the goroutine
-		runtime.UnlockOSThread()
-	}()
-	do()
-}
-
-func open(t testing.TB, network string) *os.File {
-	t.Helper()
-	f, err := os.Open(network)
+	n, err := open(network)
+	if err == nil {
+		defer n.file.Close()
+		err = n.Do(do)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f
 }
 
-func enter(t testing.TB, network *os.File) {
+// Network is another network, for code that has no test at hand to fail. It is
+// safe for use by several goroutines.
+type Network struct {
+	name string
+	file *os.File
+}
+
+// Open finds a network that "ip netns add" has made. It is closed with the test.
+func Open(t testing.TB, network string) *Network {
 	t.Helper()
-	if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
-		t.Fatalf("enter network %s: %v", network.Name(), err)
+	n, err := open(network)
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(func() { n.file.Close() })
+	return n
+}
+
+func open(name string) (*Network, error) {
+	f, err := os.Open(filepath.Join("/run/netns", name))
+	if err != nil {
+		return nil, err
+	}
+	return &Network{name: name, file: f}, nil
+}
+
+// Name is what "ip netns add" was told.
+func (n *Network) Name() string { return n.name }
+
+// Do calls do in the network, as [In] does.
+func (n *Network) Do(do func()) error {
+	runtime.LockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer home.Close()
+	if err := enter(n.file); err != nil {
+		runtime.UnlockOSThread()
+		return err
+	}
+	defer func() {
+		// Where this fails the thread ends with the goroutine.
+		if enter(home) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	do()
+	return nil
+}
+
+// Dial is [net.Dialer.DialContext] in the network. The address is numeric: a
+// name would be looked up elsewhere.
+func (n *Network) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	if e := n.Do(func() { conn, err = new(net.Dialer).DialContext(ctx, network, address) }); e != nil {
+		return nil, e
+	}
+	return conn, err
+}
+
+// Listen is [net.Listen] in the network.
+func (n *Network) Listen(network, address string) (l net.Listener, err error) {
+	if e := n.Do(func() { l, err = net.Listen(network, address) }); e != nil {
+		return nil, e
+	}
+	return l, err
+}
+
+// ListenPacket is [net.ListenPacket] in the network.
+func (n *Network) ListenPacket(network, address string) (c net.PacketConn, err error) {
+	if e := n.Do(func() { c, err = net.ListenPacket(network, address) }); e != nil {
+		return nil, e
+	}
+	return c, err
+}
+
+func enter(network *os.File) error {
+	if err := unix.Setns(int(network.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter network %s: %v", network.Name(), err)
+	}
+	return nil
 }
