@@ -1,7 +1,7 @@
 # Sprechprobe. "make help" lists the targets; CI calls only make.
 
 # Debian packages that tests use as real counterparts, each by the program it brings.
-APT = gcc:gcc coturn:turnserver dnsmasq-base:dnsmasq nginx-light:nginx iproute2:ip nftables:nft qemu-user-static:qemu-arm-static
+APT = gcc:gcc coturn:turnserver dnsmasq-base:dnsmasq nginx-light:nginx iproute2:ip nftables:nft iptables:iptables udhcpc:udhcpc iperf3:iperf3 ethtool:ethtool tayga:tayga qemu-user-static:qemu-arm-static
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -27,7 +27,7 @@ test: counterparts lint ## everything, against real counterparts where they can 
 	CGO_ENABLED=1 $(GO) test -race -short ./agent/... ./hal/...
 
 lab: counterparts ## only the tests that need namespaces or foreign servers, each required
-	LAB=must $(GO) test -count=1 ./agent/lab ./agent/reach ./agent/probe/... ./cmd/...
+	LAB=must $(GO) test -count=1 ./agent/lab/... ./agent/reach ./agent/probe/... ./cmd/...
 
 fuzz: ## each fuzz target for a minute (FUZZTIME=10m for a release)
 	@for p in $$(grep -lr --include='*_test.go' '^func Fuzz' agent hal cmd | xargs -n1 dirname | sort -u); do \

@@ -26,6 +26,17 @@ func IP(t testing.TB, lines string) {
 	}
 }
 
+// Batch runs many lines in one go in a network that "ip netns add" has made; empty
+// is this one. The lines hold no options of ip itself.
+func Batch(t testing.TB, network, lines string) {
+	t.Helper()
+	args := []string{"-batch", "-"}
+	if network != "" {
+		args = append([]string{"-n", network}, args...)
+	}
+	run(t, lines+"\n", Program(t, "ip", "iproute2"), args...)
+}
+
 // NFT replaces all firewall rules of this network.
 func NFT(t testing.TB, rules string) {
 	t.Helper()

@@ -1,0 +1,98 @@
+package internet
+
+import (
+	"crypto/tls"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/sprechprobe/sprechprobe/agent/lab"
+)
+
+// Speech is how a NATS server begins a conversation.
+type Speech string
+
+// The ways that a service may have chosen.
+const (
+	WebSocket Speech = "wss"
+	TLS       Speech = "tls" // after INFO in the clear
+	TLSFirst  Speech = "tls-first"
+	Plain     Speech = "plain"
+)
+
+// Bus says how a NATS server runs. The zero value speaks WebSocket over TLS, to
+// everybody.
+type Bus struct {
+	Speech         Speech
+	User, Password string           // asked for where set
+	Cert           *tls.Certificate // nil is the right one
+	JetStream      bool
+	Fallback       int // another port for WebSocket over TLS, where Speech is another
+}
+
+// NATS is a NATS server.
+type NATS struct {
+	t     testing.TB
+	in    *lab.Network
+	name  string
+	addr  string
+	port  int
+	right *tls.Certificate
+
+	// Server is what runs now, for clients in this process.
+	Server *server.Server
+}
+
+// Restart stops what runs and runs it in another way.
+func (n *NATS) Restart(b Bus) {
+	n.t.Helper()
+	n.Stop()
+	s, err := server.NewServer(n.options(b))
+	if err != nil {
+		n.t.Fatalf("NATS server %s: %v", n.name, err)
+	}
+	n.Server = s
+	if err := n.in.Do(s.Start); err != nil {
+		n.t.Fatal(err)
+	}
+	if !s.ReadyForConnections(time.Minute) {
+		n.t.Fatalf("NATS server %s is not ready", n.name)
+	}
+}
+
+// Stop closes the ports.
+func (n *NATS) Stop() {
+	if n.Server != nil {
+		n.Server.Shutdown()
+		n.Server.WaitForShutdown()
+	}
+}
+
+func (n *NATS) options(b Bus) *server.Options {
+	cert := n.right
+	if b.Cert != nil {
+		cert = b.Cert
+	}
+	secure := &tls.Config{Certificates: []tls.Certificate{*cert}}
+	o := &server.Options{
+		ServerName: n.name, Host: n.addr, Port: n.port, NoSigs: true, NoLog: true,
+		Username: b.User, Password: b.Password, TLSTimeout: 5,
+	}
+	if b.JetStream {
+		o.JetStream, o.StoreDir = true, n.t.TempDir()
+	}
+	ws := b.Fallback
+	switch b.Speech {
+	case TLS, TLSFirst:
+		o.TLS, o.TLSConfig, o.TLSHandshakeFirst = true, secure, b.Speech == TLSFirst
+	case Plain:
+	default:
+		// The other listener cannot be switched off: loopback is nobody's way here.
+		o.Host, o.Port, ws = "127.0.0.1", server.RANDOM_PORT, n.port
+	}
+	if ws != 0 {
+		o.Websocket = server.WebsocketOpts{Host: n.addr, Port: ws, TLSConfig: secure, Username: b.User, Password: b.Password}
+	}
+	return o
+}
