@@ -125,7 +125,7 @@ func (h *history) settle() look {
 	switch {
 	case answered(&h.newest) && h.looks > 1 && failed(&h.before) && h.fails <= mostRetried:
 		return look{h.newest.With(agent.Retried, h.fails), true}
-	case !failed(&h.newest) || h.looks > 1 && failed(&h.before) || once(h.newest.Probe):
+	case !failed(&h.newest) || h.looks > 1 && failed(&h.before) || once(&h.newest):
 		return look{h.newest, true}
 	case h.looks > 1 && h.before.Outcome == agent.Answered:
 		return look{h.before, true}
@@ -138,14 +138,16 @@ func (h *history) settle() look {
 // passing trouble: two of a round and two of the one that follows at once.
 const mostRetried = 4
 
-// once reports whether a round makes such a look only once, because it is itself
-// the second look at something that has failed, or sums up many.
-func once(p agent.ProbeName) bool {
-	switch p {
+// once reports whether a look needs no second one, because it is itself the
+// second look at something that has failed, or sums up many.
+func once(e *agent.Evidence) bool {
+	switch e.Probe {
 	case agent.ProbeCaptive, agent.ProbeHello, agent.ProbeProxy:
 		return true
+	case agent.ProbePorts:
+		return e.Outcome == agent.Silent // at each of several ports
 	}
-	return rare(p)
+	return rare(e.Probe)
 }
 
 // failed reports whether a look was made and did not end well.

@@ -61,7 +61,7 @@ func (p Probes) walks(first []agent.Evidence, deep bool) []step {
 			e.Probe == agent.ProbePorts && !deep {
 			continue
 		}
-		out = append(out, step{p.Walk(control), agent.ProbeWalk, t})
+		out = append(out, step{probe: p.Walk(control), name: agent.ProbeWalk, target: t})
 	}
 	return out
 }
@@ -98,7 +98,7 @@ func (p Probes) hellos(first []agent.Evidence) []step {
 			continue
 		}
 		t := agent.Target{Host: e.Target.Host, Addr: e.Target.Addr, Port: e.Target.Port, Transport: agent.TCP}
-		out = append(out, step{p.Hello, agent.ProbeHello, t})
+		out = append(out, step{probe: p.Hello, name: agent.ProbeHello, target: t})
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package round
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 )
@@ -113,7 +114,7 @@ func (p Probes) steps(targets []agent.Target, known map[string][]netip.Addr) []s
 	for _, t := range targets {
 		addrs := p.addresses(t, known)
 		if len(addrs) == 0 {
-			out = append(out, step{nil, p.of(t.Service).name, t})
+			out = append(out, step{name: p.of(t.Service).name, target: t})
 		}
 		for _, a := range addrs {
 			for _, s := range p.at(t, a) {
@@ -134,6 +135,10 @@ func (s step) same(o step) bool {
 		a.Transport == b.Transport && a.Variant == b.Variant
 }
 
+// aside is how long a port gets that would serve as well as the target's own: it
+// answers as soon as that does, or nobody misses it.
+const aside = 1500 * time.Millisecond
+
 // at are the looks at one address of a target.
 func (p Probes) at(t agent.Target, a netip.Addr) []step {
 	var out []step
@@ -142,7 +147,11 @@ func (p Probes) at(t agent.Target, a netip.Addr) []step {
 		for _, v := range variants(t) {
 			one := t.At(a, v)
 			one.Port = port
-			out = append(out, step{s.probe, s.name, one})
+			next := step{probe: s.probe, name: s.name, target: one}
+			if port != t.Port {
+				next.limit = aside
+			}
+			out = append(out, next)
 		}
 	}
 	return out
@@ -199,7 +208,7 @@ func (p Probes) relay(first []agent.Evidence) []step {
 			return s.target.Host == e.Target.Host && s.target.Transport == e.Target.Transport
 		})
 		if p.Relay != nil && e.Probe == agent.ProbeTURN && e.Reason == agent.Unauthorized && !known {
-			out = append(out, step{p.Relay, agent.ProbeRelay, e.Target})
+			out = append(out, step{probe: p.Relay, name: agent.ProbeRelay, target: e.Target})
 		}
 	}
 	return out
@@ -212,7 +221,7 @@ func (p Probes) captive(first []agent.Evidence) []step {
 	for _, e := range first {
 		if e.Probe == agent.ProbeWeb && (e.Outcome != agent.Answered || only) && e.Target.Addr.IsValid() {
 			t := agent.Target{Host: e.Target.Host, Addr: e.Target.Addr, Port: 80, Transport: agent.TCP}
-			return []step{{p.Captive, agent.ProbeCaptive, t}}
+			return []step{{probe: p.Captive, name: agent.ProbeCaptive, target: t}}
 		}
 	}
 	return nil
@@ -228,7 +237,7 @@ func (p Probes) uncached(targets []agent.Target, first []agent.Evidence) []step 
 	}
 	for _, t := range names(targets) {
 		t.Variant = agent.Uncached
-		return []step{{p.DNS, agent.ProbeDNS, t}}
+		return []step{{probe: p.DNS, name: agent.ProbeDNS, target: t}}
 	}
 	return nil
 }
@@ -254,7 +263,7 @@ func (p Probes) mapping(first []agent.Evidence) []step {
 			t.Host = e.Target.Host
 		}
 	}
-	return []step{{p.Mapping(to[1:]), agent.ProbeMapping, t}}
+	return []step{{probe: p.Mapping(to[1:]), name: agent.ProbeMapping, target: t}}
 }
 
 // onlyWeb reports whether web hosts answered and nothing else that was asked did.

@@ -66,11 +66,11 @@ func Run(ctx context.Context, p Probes, profiles []agent.Profile, deep bool) [][
 	defer cancel()
 	targets := distinct(profiles)
 
-	opening := []step{{p.Link, agent.ProbeLink, agent.Target{}}}
+	opening := []step{{probe: p.Link, name: agent.ProbeLink}}
 	opening = append(opening, maybe(p.Self, agent.ProbeSelf, agent.Target{})...)
 	opening = append(opening, maybe(p.V6, agent.ProbeIPv6, agent.Target{})...)
 	for _, h := range names(targets) {
-		opening = append(opening, step{p.DNS, agent.ProbeDNS, h})
+		opening = append(opening, step{probe: p.DNS, name: agent.ProbeDNS, target: h})
 	}
 	first := runAll(ctx, opening)
 	steps := p.steps(targets, p.resolve(first))
@@ -96,7 +96,7 @@ func maybe(p agent.Probe, name agent.ProbeName, t agent.Target) []step {
 	if p == nil {
 		return nil
 	}
-	return []step{{p, name, t}}
+	return []step{{probe: p, name: name, target: t}}
 }
 
 // late are the targets whose name gave no address in the first pass: if it does
@@ -117,6 +117,7 @@ type step struct {
 	probe  agent.Probe
 	name   agent.ProbeName
 	target agent.Target
+	limit  time.Duration // 0: the probe's own
 }
 
 // runAll makes the looks side by side, begun in any order, and returns them in
@@ -141,6 +142,11 @@ func (s step) look(ctx context.Context) (e agent.Evidence) {
 	if s.probe == nil {
 		return agent.See(s.name, s.target, agent.NotLooked, agent.NoAddress)
 	}
+	if s.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.limit)
+		defer cancel()
+	}
 	return s.probe(ctx, s.target)
 }
 
@@ -154,11 +160,12 @@ func blame(what any, stack []byte) string {
 	return fmt.Sprintf("%.100v\n%.400s", fmt.Sprint(what), below)
 }
 
-// failing returns the steps whose look failed.
+// failing returns the steps whose look failed. A port range that is silent has
+// been asked at several ports already.
 func failing(steps []step, seen []agent.Evidence) []step {
 	var out []step
 	for i, e := range seen {
-		if e.Outcome != agent.Answered && e.Outcome != agent.NotLooked {
+		if bad(e) && !(e.Probe == agent.ProbePorts && e.Outcome == agent.Silent) {
 			out = append(out, steps[i])
 		}
 	}
