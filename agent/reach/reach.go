@@ -1,8 +1,10 @@
 // Package reach makes one graded attempt to reach an address: a TCP connection
 // or a UDP question. It tells an answer from a refusal by the target, a
 // rejection by somebody on the way (with that device's address, from the ICMP
-// error), silence, and not having been able to look. It needs no root: the
-// kernel's error queue (ip(7), IP_RECVERR) carries the sender of ICMP errors.
+// error), silence, and not having been able to look. An attempt can be limited to
+// a number of hops, which makes the router at that distance show itself. It needs
+// no root: the kernel's error queue (ip(7), IP_RECVERR) carries the sender of ICMP
+// errors.
 //
 // It knows no protocol above TCP and UDP, no names, no retries over rounds and
 // no judgement. It runs on Linux only.
