@@ -33,6 +33,7 @@ var layers = map[string][]string{
 	"agent/probe/webrtc":             {"agent", "agent/reach", "agent/trust"},
 	"agent/probe/nats":               {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
 	"agent/probe/ports":              {"agent", "agent/reach"},
+	"agent/probe/path":               {"agent", "agent/reach"},
 	"agent/assess":                   {"agent"},
 	"agent/round":                    {"agent"},
 	"agent/schedule":                 {},
