@@ -3,8 +3,11 @@ package reach
 import (
 	"bytes"
 	"context"
+	"errors"
 	"net/netip"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 )
@@ -98,13 +101,13 @@ func (q *question) sendDue() (Result, bool) {
 
 // send writes one datagram. A write can also report an ICMP error that an
 // earlier datagram met, and to another destination; that one is taken note
-// of, and the write is tried again.
+// of, and the write is tried again. What is too big stays so.
 func (q *question) send() error {
 	_ = q.s.conn.SetWriteDeadline(q.start.Add(q.end + time.Second))
 	var err error
 	for range 4 {
-		if _, err = q.s.conn.WriteToUDPAddrPort(q.msg, q.to); err == nil {
-			return nil
+		if _, err = q.s.conn.WriteToUDPAddrPort(q.msg, q.to); err == nil || errors.Is(err, unix.EMSGSIZE) {
+			return err
 		}
 	}
 	return err

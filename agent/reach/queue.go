@@ -23,6 +23,7 @@ type notice struct {
 	errno  syscall.Errno
 	origin uint8
 	icmp   ICMP           // From is valid only with an ICMP origin
+	info   uint32         // of a packet too big (EMSGSIZE): the size that fits, bytes; 0 from old routers
 	dest   netip.AddrPort // where the packet had been sent; unset for TCP
 }
 
@@ -86,6 +87,7 @@ func parseExtendedError(b []byte) notice {
 		errno:  syscall.Errno(binary.NativeEndian.Uint32(b)),
 		origin: b[4],
 		icmp:   ICMP{Type: b[5], Code: b[6]},
+		info:   binary.NativeEndian.Uint32(b[8:]),
 	}
 	if n.origin == fromICMP || n.origin == fromICMP6 {
 		n.icmp.From = parseSockaddr(b[size:])

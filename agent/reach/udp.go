@@ -112,6 +112,7 @@ type heard struct {
 	kind   uint8
 	data   []byte // at most maxAnswer+1 bytes of a datagram
 	from   netip.AddrPort
+	lag    time.Duration // for how long a datagram had waited to be read, where the kernel stamps it
 	notice notice
 }
 
@@ -153,11 +154,12 @@ func (s *Socket) wait() (h heard, err error) {
 // plain read is only the echo of an entry in the error queue, so the queue is
 // read first, and again after such an echo.
 func (s *Socket) listen(fd int) heard {
+	var oob [64]byte // takes a time stamp, if there are any
 	for range 4 {
 		if n, err := readQueue(fd, s.buf[:]); err == nil {
 			return heard{kind: trouble, notice: n}
 		}
-		n, _, _, from, err := unix.Recvmsg(fd, s.buf[:], nil, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+		n, oobn, _, from, err := unix.Recvmsg(fd, s.buf[:], oob[:], unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 		switch {
 		case err == unix.EAGAIN:
 			return heard{}
@@ -165,7 +167,7 @@ func (s *Socket) listen(fd int) heard {
 			continue
 		}
 		n = min(n, len(s.buf)) // with MSG_TRUNC, n is the true length
-		return heard{kind: datagram, data: s.buf[:n], from: addrPort(from)}
+		return heard{kind: datagram, data: s.buf[:n], from: addrPort(from), lag: lag(oob[:oobn])}
 	}
 	return heard{}
 }
