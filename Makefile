@@ -1,7 +1,20 @@
 # Sprechprobe. "make help" lists the targets; CI calls only make.
 
 # Debian packages that tests use as real counterparts, each by the program it brings.
-APT = gcc:gcc coturn:turnserver dnsmasq-base:dnsmasq nginx-light:nginx iproute2:ip nftables:nft iptables:iptables udhcpc:udhcpc iperf3:iperf3 ethtool:ethtool tayga:tayga qemu-user-static:qemu-arm-static
+APT = \
+  gcc:gcc \
+  coturn:turnserver \
+  dnsmasq-base:dnsmasq \
+  nginx-light:nginx \
+  tinyproxy-bin:tinyproxy \
+  iproute2:ip \
+  nftables:nft \
+  iptables:iptables \
+  udhcpc:udhcpc \
+  iperf3:iperf3 \
+  ethtool:ethtool \
+  tayga:tayga \
+  qemu-user-static:qemu-arm-static
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export PATH := $(PATH):/usr/sbin:/sbin

@@ -45,20 +45,48 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestDomains(t *testing.T) {
+	tests := []struct {
+		name string
+		in   string
+		want []string
+	}{
+		{"empty", "", nil},
+		{"router", "# made by dhcpcd\ndomain fritz.box\nnameserver 192.168.178.1\n", []string{"fritz.box"}},
+		{"several", "search praxis.example.  lan\tfritz.box\r\n", []string{"praxis.example", "lan", "fritz.box"}},
+		{"the last line counts", "search a.example b.example\ndomain c.example\n", []string{"c.example"}},
+		{"the root", "options edns0\nsearch .\n", nil},
+		{"capitals, twice", "search Praxis.Local praxis.local.", []string{"praxis.local"}},
+		{"no names", "search a..b -ok- pr\u00e4xis.de a/b " + strings.Repeat("x", 64) + " " + strings.Repeat("x.", 120) + "y\n", []string{"-ok-"}},
+		{"no domain", "domain\n;search a.example\nsearchlist b.example\n", nil},
+		{"more than are searched", "search a b c d e f g h", []string{"a", "b", "c", "d", "e", "f"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, resolvconf.Domains(strings.NewReader(tt.in))); diff != "" {
+				t.Errorf("Domains(%q) (-want +got):\n%s", tt.in, diff)
+			}
+		})
+	}
+}
+
 func TestReadBelowRoot(t *testing.T) {
 	root := t.TempDir()
-	if got := resolvconf.Read(root); got != nil {
-		t.Errorf("Read without a file = %v, want none", got)
+	if got, domains := resolvconf.Read(root), resolvconf.ReadDomains(root); got != nil || domains != nil {
+		t.Errorf("Read without a file = %v and %v, want none", got, domains)
 	}
 	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, "etc/resolv.conf"), []byte("nameserver 10.1.2.3\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "etc/resolv.conf"), []byte("nameserver 10.1.2.3\nsearch lan\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	want := []netip.Addr{netip.MustParseAddr("10.1.2.3")}
 	if diff := cmp.Diff(want, resolvconf.Read(root), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("Read (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"lan"}, resolvconf.ReadDomains(root)); diff != "" {
+		t.Errorf("ReadDomains (-want +got):\n%s", diff)
 	}
 }
 
@@ -77,6 +105,21 @@ func FuzzParse(f *testing.F) {
 		}
 		second := resolvconf.Parse(strings.NewReader(again.String()))
 		if diff := cmp.Diff(first, second, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("written and parsed again (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func FuzzDomains(f *testing.F) {
+	f.Add([]byte("search praxis.local fritz.box\ndomain lan\n"))
+	f.Add([]byte("search A.b. .c ..\x00\n\ndomain\t_x-y"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		first := resolvconf.Domains(bytes.NewReader(b))
+		if len(first) > resolvconf.MaxDomains {
+			t.Fatalf("Domains gave %d, want at most %d", len(first), resolvconf.MaxDomains)
+		}
+		second := resolvconf.Domains(strings.NewReader("search " + strings.Join(first, " ")))
+		if diff := cmp.Diff(first, second); diff != "" {
 			t.Errorf("written and parsed again (-want +got):\n%s", diff)
 		}
 	})

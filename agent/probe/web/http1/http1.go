@@ -1,5 +1,6 @@
 // Package http1 makes one bounded HTTP/1.1 exchange over a connection that is
-// already there: a GET, or the upgrade to WebSocket (RFC 6455 section 4).
+// already there: a GET, the upgrade to WebSocket (RFC 6455 section 4), or the
+// question for a tunnel.
 //
 // It does not connect, follow redirects, keep connections, decode contents or
 // judge: it says what came back, and errors of the connection stay what they
@@ -26,6 +27,9 @@ var (
 	ErrNotHTTP = errors.New("answer is not HTTP")
 	ErrTooMuch = errors.New("answer is over its size limit")
 )
+
+// agentName is how we introduce ourselves.
+const agentName = "sprechprobe"
 
 // Limits of what is read.
 const (
@@ -113,7 +117,7 @@ func request(url string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", "sprechprobe")
+	req.Header.Set("User-Agent", agentName)
 	req.Header.Set("Accept", "*/*")
 	return req, nil
 }
