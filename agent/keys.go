@@ -47,6 +47,7 @@ const (
 	NATSNeedsTLS  Key = "nats_tls_required"
 	Rungs         Key = "rungs"
 	Resolver      Key = "resolver"
+	BadResolver   Key = "bad_resolver"
 	Addrs         Key = "addrs"
 	Pins          Key = "pins"
 	RCode         Key = "rcode"
@@ -134,6 +135,7 @@ var Keys = map[Key]KeyInfo{
 	NATSNeedsTLS:  {Fact, "tls_required of NATS INFO"},
 	Rungs:         {Words, "ladder steps tried and how each ended"},
 	Resolver:      {Words, "name server that was asked"},
+	BadResolver:   {Words, "name server that was asked first and was no help, or not at once"},
 	Addrs:         {Words, "addresses in the answer, separated by blanks"},
 	Pins:          {Words, "addresses that the service has published"},
 	RCode:         {Words, "DNS response code"},

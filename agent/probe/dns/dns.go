@@ -42,6 +42,11 @@ const (
 // unless t.Pins lists them, are Tampered with reason bogon; a resolver that
 // misleads with public addresses is for the web probe to find.
 //
+// Where the first server asked was no help, or not before it was asked again, it
+// is bad_resolver beside the answer. If it kept silent it gets a series of
+// questions, each sent once: sent_count and received_count tell a server that is
+// gone from one that loses some and from one datagram that was lost.
+//
 // With t.Variant Uncached it asks a random name below t.Host for A instead, and
 // any answer that a cache cannot have is Answered.
 func Probe(resolvers []netip.AddrPort) agent.Probe {
@@ -63,13 +68,25 @@ func Probe(resolvers []netip.AddrPort) agent.Probe {
 		if len(servers) == 0 {
 			return agent.See(agent.ProbeDNS, t, agent.NotLooked, agent.NoResolver)
 		}
-		l := lookup{name: name, types: types(t), servers: servers[:min(len(servers), resolvconf.Max)]}
-		found := l.run(ctx)
+		l := lookup{name: name, types: types(t), servers: servers[:min(len(servers), resolvconf.Max)], until: time.Now().Add(limit)}
+		found, failed := l.run(ctx)
 		if found.isVague() && ctx.Err() != nil {
 			return agent.See(agent.ProbeDNS, t, agent.NotLooked, agent.Cancelled)
 		}
-		return l.evidence(t, found)
+		return l.blame(ctx, l.evidence(t, found), failed)
 	}
+}
+
+// blame adds to e who was no help at first.
+func (l lookup) blame(ctx context.Context, e agent.Evidence, failed found) agent.Evidence {
+	if !failed.server.IsValid() {
+		return e
+	}
+	e = e.With(agent.BadResolver, serverWord(failed.server))
+	if sent, received, ok := l.count(ctx, failed); ok {
+		e = e.With(agent.Sent, sent).With(agent.Received, received)
+	}
+	return e
 }
 
 func types(t agent.Target) []dnsmessage.Type {

@@ -27,10 +27,11 @@ type exchange struct {
 type reply struct {
 	answer
 	result reach.Result
+	late   bool // the first datagram had no answer when the second went out
 }
 
-// run asks, asks once more without EDNS0 if nothing came within a second or if
-// the server does not know EDNS0, and by TCP if the answer did not fit.
+// run asks, asks again without EDNS0 each second in which nothing came, twice at
+// most, or if the server does not know EDNS0, and by TCP if the answer did not fit.
 func (x *exchange) run(ctx context.Context, until time.Time) reply {
 	s, err := reach.Listen(x.server.Addr())
 	if err != nil {
@@ -40,8 +41,10 @@ func (x *exchange) run(ctx context.Context, until time.Time) reply {
 	x.sentAt = map[uint16]time.Time{}
 	got := x.ask(ctx, s, true, min(resend, time.Until(until)))
 	if got.wantsPlain() && ctx.Err() == nil && time.Until(until) > 0 {
-		again := x.ask(ctx, s, false, time.Until(until))
-		got = got.followedBy(again)
+		got = got.followedBy(x.ask(ctx, s, false, min(resend, time.Until(until))))
+	}
+	if got.isMissing() && ctx.Err() == nil && time.Until(until) > 0 {
+		got = got.followedBy(x.ask(ctx, s, false, time.Until(until)))
 	}
 	if got.result.Outcome == agent.Answered && got.truncated {
 		return x.overTCP(ctx, got)
@@ -54,19 +57,18 @@ func (x *exchange) run(ctx context.Context, until time.Time) reply {
 
 // wantsPlain reports whether to ask again without EDNS0.
 func (r reply) wantsPlain() bool {
-	switch r.result.Outcome {
-	case agent.Silent:
-		return true
-	case agent.Answered:
-		return r.rcode == dnsmessage.RCodeFormatError || r.rcode == dnsmessage.RCodeNotImplemented
-	}
-	return isPassing(r.result.Reason)
+	unknown := r.rcode == dnsmessage.RCodeFormatError || r.rcode == dnsmessage.RCodeNotImplemented
+	return r.isMissing() || r.result.Outcome == agent.Answered && unknown
 }
 
-// isPassing reports whether package reach counts an ICMP error only because
-// nothing better came in time.
-func isPassing(why agent.Reason) bool {
-	return why == agent.HostUnreachable || why == agent.NetUnreachable || why == agent.NoNeighbour
+// isMissing reports whether nothing came, or only an ICMP error that package
+// reach counts because nothing better came in time.
+func (r reply) isMissing() bool {
+	switch r.result.Reason {
+	case agent.Timeout, agent.HostUnreachable, agent.NetUnreachable, agent.NoNeighbour:
+		return true
+	}
+	return false
 }
 
 // followedBy is what two asks in a row say: the second counts unless it brought
@@ -78,6 +80,7 @@ func (r reply) followedBy(again reply) reply {
 		kept = r
 	}
 	kept.result.Sends = r.result.Sends + again.result.Sends
+	kept.late = r.late || r.result.Outcome == agent.Silent
 	return kept
 }
 

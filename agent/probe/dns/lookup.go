@@ -17,6 +17,7 @@ type lookup struct {
 	name    dnsmessage.Name
 	types   []dnsmessage.Type
 	servers []netip.AddrPort // at least one
+	until   time.Time        // when it is over
 }
 
 // found is what one server said of a name.
@@ -25,6 +26,7 @@ type found struct {
 	result reach.Result // Answered: by DNS, whatever the rcode
 	rcode  dnsmessage.RCode
 	addrs  []netip.Addr // IPv4 first, sorted, at most maxAddrs
+	late   bool         // not before it was asked again
 }
 
 func (f found) answered() bool { return f.result.Outcome == agent.Answered }
@@ -86,17 +88,19 @@ func allBogus(addrs []netip.Addr, t agent.Target) bool {
 }
 
 // run asks the servers, each a second after the one before or as soon as that
-// one failed, until one settles the matter or the time is over.
-func (l lookup) run(ctx context.Context) found {
-	until := time.Now().Add(limit)
+// one failed, until one settles the matter or the time is over. Beside what that
+// one said it returns what the first one said that was no help, if there is one.
+func (l lookup) run(ctx context.Context) (settled, failed found) {
 	// A little later than until: what arrived in time is read even on a busy machine.
-	ctx, cancel := context.WithDeadline(ctx, until.Add(resend/4))
+	ctx, cancel := context.WithDeadline(ctx, l.until.Add(resend/4))
 	results := make(chan found)
-	next, running := 0, 0
+	var asked roll
+	running := 0
 	ask := func() {
-		server := l.servers[next]
-		next, running = next+1, running+1
-		go func() { results <- l.server(ctx, server, until) }()
+		server := l.servers[len(asked)]
+		asked = append(asked, entry{at: time.Now(), found: found{server: server}})
+		running++
+		go func() { results <- l.server(ctx, server, l.until) }()
 	}
 	defer func() {
 		cancel()
@@ -113,20 +117,54 @@ func (l lookup) run(ctx context.Context) found {
 		select {
 		case f := <-results:
 			running--
+			asked.note(f)
 			if f.settles() {
-				return f
+				return f, asked.failed()
 			}
 			if !kept.server.IsValid() || f.weight() > kept.weight() {
 				kept = f
 			}
 		case <-patience.C:
 		}
-		if next < len(l.servers) && ctx.Err() == nil && time.Now().Before(until) {
+		if len(asked) < len(l.servers) && ctx.Err() == nil && time.Now().Before(l.until) {
 			ask()
 			patience.Reset(resend)
 		}
 	}
-	return kept
+	return kept, found{}
+}
+
+// roll is which servers were asked, and what they said so far.
+type roll []entry
+
+type entry struct {
+	found
+	at    time.Time // when it was asked
+	ended bool
+}
+
+func (r roll) note(f found) {
+	for i := range r {
+		if r[i].server == f.server && !r[i].ended {
+			r[i].found, r[i].ended = f, true
+			return
+		}
+	}
+}
+
+// failed is the first server that did not help at once. One that has not
+// answered for as long as it takes to ask the next is silent.
+func (r roll) failed() found {
+	for _, e := range r {
+		switch {
+		case e.ended && (e.late || !e.settles()):
+			return e.found
+		case !e.ended && time.Since(e.at) >= resend:
+			e.result, e.late = reach.Result{Outcome: agent.Silent, Reason: agent.Timeout}, true
+			return e.found
+		}
+	}
+	return found{}
 }
 
 // server asks one server for all types at once and puts the answers together.
@@ -179,7 +217,7 @@ func combine(server netip.AddrPort, replies map[dnsmessage.Type]reply) found {
 	a, aaaa := replies[dnsmessage.TypeA], replies[dnsmessage.TypeAAAA]
 	standIn := a.result.Outcome != agent.Answered && aaaa.result.Outcome == agent.Answered &&
 		(len(aaaa.addrs) > 0 || aaaa.rcode != dnsmessage.RCodeSuccess)
-	f := found{server: server, result: a.result, rcode: a.rcode}
+	f := found{server: server, result: a.result, rcode: a.rcode, late: a.late}
 	if standIn {
 		f.result, f.rcode = aaaa.result, aaaa.rcode
 	}

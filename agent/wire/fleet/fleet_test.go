@@ -260,7 +260,7 @@ func TestRedactRouter(t *testing.T) {
 	target := agent.Target{Host: "turn.example", Addr: service, Port: 3478, Transport: agent.UDP}
 	values := func(gateway, resolver, sender string) agent.Evidence {
 		return agent.See(agent.ProbeSTUN, target, agent.Rejected, agent.AdminProhibited).
-			With(agent.Gateway, gateway).With(agent.Resolver, resolver).With(agent.ICMPFrom, sender)
+			With(agent.Gateway, gateway).With(agent.Resolver, resolver).With(agent.BadResolver, resolver).With(agent.ICMPFrom, sender)
 	}
 	const v6, v6cut = "2001:db8:1:2::1", "2001:db8:1::/48"
 	in := agent.Report{

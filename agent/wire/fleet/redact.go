@@ -15,10 +15,10 @@ import (
 // practice's router, seen from outside.
 func Redact(r agent.Report) agent.Report {
 	r = eachEvidence(r, func(e agent.Evidence) agent.Evidence {
-		for _, k := range []agent.Key{agent.MappedAddr, agent.LocalAddr, agent.Gateway, agent.ICMPFrom, agent.Resolver, agent.Hops, agent.LastHopFrom} {
+		for _, k := range []agent.Key{agent.MappedAddr, agent.LocalAddr, agent.Gateway, agent.ICMPFrom, agent.Resolver, agent.BadResolver, agent.Hops, agent.LastHopFrom} {
 			s := e.Values.Text(k)
 			if s != "" && s != e.Target.Addr.String() {
-				e = e.With(k, cutAll(s, k == agent.Resolver))
+				e = e.With(k, cutAll(s, k == agent.Resolver || k == agent.BadResolver))
 			}
 		}
 		if e.Values.Text(agent.ClientAddr) != "" {
