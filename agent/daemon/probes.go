@@ -10,7 +10,9 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/dns"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/probe/nats"
+	"github.com/sprechprobe/sprechprobe/agent/probe/path"
 	"github.com/sprechprobe/sprechprobe/agent/probe/ports"
+	"github.com/sprechprobe/sprechprobe/agent/probe/proxy"
 	"github.com/sprechprobe/sprechprobe/agent/probe/web"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/round"
@@ -37,6 +39,10 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 		NATS:    nats.Probe(checker),
 		Ports:   ports.Probe(sampledPorts),
 		IPv6:    hasIPv6,
+
+		Hello: web.Hello(checker),
+		Proxy: proxy.Probe(proxy.Network{Resolvers: resolvers}),
+		Path:  path.Path,
 	}
 }
 
