@@ -190,14 +190,18 @@ func dnsDrift(v *view, pr agent.Profile) []claim {
 // name leads, so a published address that it has left may be shut.
 func dnsDriftBlock(v *view, pr agent.Profile) []claim {
 	var out []claim
+	var bad []drift
+	var lost []string
 	for _, d := range v.drifts(pr) {
-		if len(d.open) == 0 || len(d.shut) == 0 {
-			continue
+		if len(d.open) > 0 && len(d.shut) > 0 {
+			bad, lost = append(bad, d), append(lost, d.host)
 		}
+	}
+	for _, d := range bad {
 		c := found(append(append([]int{d.look}, d.open...), d.shut...), d.host,
 			"host", d.host, "open", v.addrs(d.open), "blocked", v.addrs(d.shut))
 		c = v.blame(c, d.shut, agent.CausePractice)
-		c.harms = v.hostHarms(pr, d.host, []string{d.host})
+		c.harms = v.hostHarms(pr, d.host, lost)
 		out = append(out, c)
 	}
 	return out

@@ -168,7 +168,7 @@ const through = "answered"
 func (v *view) hello(e *agent.Evidence) (agent.Values, bool) {
 	for _, i := range v.of(agent.ProbeHello) {
 		h := &v.evidence[i]
-		if answered(h) && h.Target.Addr == e.Target.Addr && h.Target.Port == e.Target.Port {
+		if h.Values.Text(agent.HelloPlain) != "" && h.Target.Addr == e.Target.Addr && h.Target.Port == e.Target.Port {
 			return h.Values, true
 		}
 	}

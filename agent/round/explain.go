@@ -97,8 +97,7 @@ func (p Probes) hellos(first []agent.Evidence) []step {
 		if p.Hello == nil || known || len(out) == mostHellos || !tls || !bad(e) || !connected(e) || certificate(e) {
 			continue
 		}
-		t := agent.Target{Host: e.Target.Host, Addr: e.Target.Addr, Port: e.Target.Port, Transport: agent.TCP}
-		out = append(out, step{probe: p.Hello, name: agent.ProbeHello, target: t})
+		out = append(out, step{probe: p.Hello, name: agent.ProbeHello, target: e.Target})
 	}
 	return out
 }

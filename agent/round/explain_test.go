@@ -1,9 +1,12 @@
 package round_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -115,4 +118,53 @@ func TestLoadComesLast(t *testing.T) {
 	if !loaded {
 		t.Error("nothing loaded the line")
 	}
+}
+
+// Where one answer is enough, the rest of a target gets a moment more, and then
+// counts as silent; asked again, it gets only that moment.
+func TestKinOfAnAnswerWaitAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		p := d.probes()
+		plain := p.TURN
+		p.TURN = func(ctx context.Context, t agent.Target) agent.Evidence {
+			if t.Variant == agent.Plain {
+				return plain(ctx, t)
+			}
+			<-ctx.Done()
+			return agent.See(agent.ProbeTURN, t, agent.NotLooked, agent.Cancelled)
+		}
+		start := time.Now()
+		passes := round.Run(t.Context(), p, profile(turn, web), false)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("took %v, want less than two moments", took)
+		}
+		for i, pass := range passes {
+			for _, e := range pass {
+				if e.Target.Variant == agent.DTLS && (e.Outcome != agent.Silent || e.Grade != agent.GradeE) {
+					t.Errorf("pass %d: DTLS is %s, grade %s; want silent, E", i+1, e.Outcome, e.Grade)
+				}
+			}
+		}
+		if len(passes[1]) != 1 {
+			t.Errorf("second pass %v, want the silent look alone", passes[1])
+		}
+	})
+}
+
+// A round that ends is no silence.
+func TestEndOfARoundIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk()
+		p := d.probes()
+		p.STUN = func(ctx context.Context, t agent.Target) agent.Evidence {
+			<-ctx.Done()
+			return agent.See(agent.ProbeSTUN, t, agent.NotLooked, agent.Cancelled)
+		}
+		for _, e := range round.Run(t.Context(), p, profile(stun, web), false)[0] {
+			if e.Probe == agent.ProbeSTUN && e.Outcome != agent.NotLooked {
+				t.Errorf("STUN is %s, want not-looked", e.Outcome)
+			}
+		}
+	})
 }

@@ -1,9 +1,9 @@
 package round
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 )
@@ -135,10 +135,6 @@ func (s step) same(o step) bool {
 		a.Transport == b.Transport && a.Variant == b.Variant
 }
 
-// aside is how long a port gets that would serve as well as the target's own: it
-// answers as soon as that does, or nobody misses it.
-const aside = 1500 * time.Millisecond
-
 // at are the looks at one address of a target.
 func (p Probes) at(t agent.Target, a netip.Addr) []step {
 	var out []step
@@ -147,11 +143,7 @@ func (p Probes) at(t agent.Target, a netip.Addr) []step {
 		for _, v := range variants(t) {
 			one := t.At(a, v)
 			one.Port = port
-			next := step{probe: s.probe, name: s.name, target: one}
-			if port != t.Port {
-				next.limit = aside
-			}
-			out = append(out, next)
+			out = append(out, step{probe: s.probe, name: s.name, target: one, kin: s.kin(t)})
 		}
 	}
 	return out
@@ -168,6 +160,15 @@ func variants(t agent.Target) []agent.Variant {
 	default:
 		return []agent.Variant{""}
 	}
+}
+
+// kin names the looks at a target of which one is enough. Every address of a
+// range, and every page, stands for itself.
+func (n named) kin(t agent.Target) string {
+	if t.Service == agent.Range {
+		return ""
+	}
+	return fmt.Sprintf("%s %s", n.name, t)
 }
 
 type named struct {

@@ -72,20 +72,20 @@ func Run(ctx context.Context, p Probes, profiles []agent.Profile, deep bool) [][
 	for _, h := range names(targets) {
 		opening = append(opening, step{probe: p.DNS, name: agent.ProbeDNS, target: h})
 	}
-	first := runAll(ctx, opening)
+	first := runAll(ctx, opening, nil)
 	steps := p.steps(targets, p.resolve(first))
-	seen := runAll(ctx, steps)
+	seen := runAll(ctx, steps, nil)
 	first = append(first, seen...)
 
 	again := failing(append(opening, steps...), first)
 	deep = deep || troubled(first)
 	again = append(again, p.controls(targets, first)...)
 	again = append(again, p.explain(first, deep)...)
-	second := runAll(ctx, again)
-	second = append(second, runAll(ctx, p.steps(late(targets, first, p), p.resolve(second)))...)
+	second := runAll(ctx, again, answeredBy(steps, seen))
+	second = append(second, runAll(ctx, p.steps(late(targets, first, p), p.resolve(second)), nil)...)
 	if deep {
 		for _, one := range p.load(first) {
-			second = append(second, runAll(ctx, one)...)
+			second = append(second, runAll(ctx, one, nil)...)
 		}
 	}
 	return [][]agent.Evidence{first, second}
@@ -117,23 +117,30 @@ type step struct {
 	probe  agent.Probe
 	name   agent.ProbeName
 	target agent.Target
-	limit  time.Duration // 0: the probe's own
+	// kin are the looks of which one answer is enough: addresses, ports and
+	// variants of one target. Empty: there are none.
+	kin string
 }
 
 // runAll makes the looks side by side, begun in any order, and returns them in
-// theirs. A step without a probe is a look that cannot be made.
-func runAll(ctx context.Context, steps []step) []agent.Evidence {
+// theirs. A step without a probe is a look that cannot be made. What has answered
+// already, in answered by kin, leaves its kin only a moment.
+func runAll(ctx context.Context, steps []step, answered map[string]time.Duration) []agent.Evidence {
 	out := make([]agent.Evidence, len(steps))
+	kin := families(ctx, steps, answered)
 	var wg sync.WaitGroup
 	for _, i := range rand.Perm(len(steps)) {
-		wg.Go(func() { out[i] = steps[i].look(ctx) })
+		wg.Go(func() { out[i] = steps[i].look(kin[steps[i].kin]) })
 	}
 	wg.Wait()
+	for _, f := range kin {
+		f.cancel()
+	}
 	return out
 }
 
 // look runs a probe; a panic in it is our mistake and no fault of the network.
-func (s step) look(ctx context.Context) (e agent.Evidence) {
+func (s step) look(f *family) (e agent.Evidence) {
 	defer func() {
 		if r := recover(); r != nil {
 			e = agent.See(s.name, s.target, agent.NotLooked, agent.Panicked).With(agent.Detail, blame(r, debug.Stack()))
@@ -142,12 +149,9 @@ func (s step) look(ctx context.Context) (e agent.Evidence) {
 	if s.probe == nil {
 		return agent.See(s.name, s.target, agent.NotLooked, agent.NoAddress)
 	}
-	if s.limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.limit)
-		defer cancel()
-	}
-	return s.probe(ctx, s.target)
+	began := time.Now()
+	e = s.probe(f.ctx, s.target)
+	return f.seen(e, time.Since(began))
 }
 
 // blame is what was wrong and where: enough to find the line, short enough to

@@ -382,3 +382,6 @@ func tell(dir string) {
 	}
 	fmt.Printf("slowest round %d ms\n", slowest)
 }
+
+// box runs ip on the box itself.
+func (s *scene) box(lines string) { lab.Batch(s.t, "", lines) }

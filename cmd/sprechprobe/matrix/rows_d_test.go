@@ -1,0 +1,195 @@
+package matrix
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
+	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
+)
+
+const (
+	askSTUN    = "UDP 3478 coturn.webprax.de"
+	askTURNUDP = "UDP 5349 coturn.webprax.de"
+	askTURNTCP = "TCP 5349 coturn.webprax.de"
+	askMeet    = "UDP 3478 stun.zpp-hd.meetone.io"
+)
+
+var (
+	askWeb  = []string{"TCP 443 pnm.webprax.de", "TCP 443 video.webprax.de"}
+	askNATS = []string{"TCP 8443 nats1.webprax.de", "TCP 8443 nats2.webprax.de", "TCP 8443 nats3.webprax.de"}
+)
+
+// Degraded: calls come about, not all of them or not well.
+var degraded = []row{
+	{id: "D01", what: "no UDP but names and time", want: "udp-all-block", caps: "nll", asks: []string{askSTUN, askTURNUDP},
+		inject: func(s *scene) { s.block("iifname lan0 udp dport != { 53, 123 }", "drop") }},
+	{id: "D02", what: "STUN dropped", want: "stun-udp-block", caps: "loo", asks: []string{askSTUN},
+		inject: func(s *scene) { s.block("udp dport 3478", "drop") }},
+	{id: "D03", what: "STUN rejected by the firewall", want: "stun-udp-block", caps: "loo", asks: []string{askSTUN},
+		inject: func(s *scene) { s.block("udp dport 3478", "reject with icmp admin-prohibited") }},
+	{id: "D04", what: "TURN over UDP dropped", want: "turn-udp-block", caps: "oll", asks: []string{askTURNUDP},
+		inject: func(s *scene) { s.block("udp dport 5349", "drop") }},
+	{id: "D05", what: "TURN over TCP dropped", want: "turn-tcp-block", caps: "ooo", asks: []string{askTURNTCP},
+		inject: func(s *scene) { s.block("tcp dport 5349", "drop") }},
+	{id: "D05r", what: "TURN over TCP reset by the firewall in the server's name", want: "turn-tcp-block", caps: "ooo", asks: []string{askTURNTCP},
+		inject: func(s *scene) { s.block("tcp dport 5349", "reject with tcp reset") }},
+	{id: "D06", what: "no relay", want: "turn-all-block", caps: "onl", asks: []string{askTURNUDP, askTURNTCP},
+		inject: func(s *scene) { s.block("th dport 5349", "drop") }},
+	{id: "D10", what: "two of three group servers dropped", want: "group-block-some", caps: "ool",
+		asks:   []string{"TCP 8443 nats2.webprax.de", "TCP 8443 nats3.webprax.de"},
+		inject: func(s *scene) { s.block("ip daddr { 128.140.77.77, 157.90.226.181 } tcp dport 8443", "drop") }},
+	{id: "D10i", what: "two of three group servers dropped at the provider", want: "group-block-some:isp", caps: "ool",
+		inject: func(s *scene) {
+			s.later(s.Provider.Block("ip daddr { 128.140.77.77, 157.90.226.181 } tcp dport 8443", "drop").Remove)
+		}},
+	{id: "D20", what: "a third of the questions for names lost", want: "dns-flaky", caps: "lll", inject: func(s *scene) {
+		s.later(s.Internet.Names.Change(func(z *internet.Zone) { z.Drop = 0.3 }))
+	}},
+	{id: "D21", what: "the relay has two addresses, the firewall knows one", want: "dns-part-block", caps: "lll",
+		also: []string{"198.18.7.98"}, inject: func(s *scene) {
+			const second = "198.18.7.98"
+			s.later(s.Core.Rule(practice.Diverted, "ip daddr "+second, "dnat ip to "+internet.TURNAddr.String()).Remove)
+			s.later(s.Internet.Names.Change(func(z *internet.Zone) {
+				z.Hosts["coturn.webprax.de"] = append(z.Hosts["coturn.webprax.de"], netip.MustParseAddr(second))
+			}))
+			s.block("ip daddr "+second, "drop")
+		}},
+	{id: "D24", what: "the router takes only some of the new connections", want: "nat-table-full", caps: "lll",
+		inject: func(s *scene) {
+			s.block("udp dport != 53 ct state new numgen random mod 100 < 45", "drop")
+		}},
+	{id: "D25", what: "the relay's certificate has run out", want: "cert-bad:vendor", caps: "olo",
+		inject: func(s *scene) { s.relay(internet.Relay{Expired: true}) }},
+	{id: "D27", what: "more than 150 UDP packets a second dropped", want: "udp-rate-limited", caps: "lll", hd: agent.No,
+		inject: func(s *scene) { s.block("udp dport { 3478, 5349 } limit rate over 150/second", "drop") }},
+}
+
+// Blocked: no call comes about, or none with many.
+var blocked = []row{
+	{id: "X05", what: "no name server answers", want: "dns-fail", caps: "nnn", inject: func(s *scene) {
+		s.later(s.Router.Rule(practice.Answers, "th dport 53", "drop").Remove)
+	}},
+	{id: "X06", what: "the service's names denied", want: "dns-nx", caps: "nnn", inject: func(s *scene) {
+		s.resolve(practice.Resolver{Unknown: []string{"webprax.de"}})
+	}},
+	{id: "X07", what: "the service's names lead to 0.0.0.0", want: "dns-bogon", caps: "nnn", inject: func(s *scene) {
+		s.resolve(practice.Resolver{Sinkhole: map[string]netip.Addr{"webprax.de": netip.IPv4Unspecified()}})
+	}},
+	{id: "X08", what: "only the relay's name denied", want: "dns-nx", caps: "nnn", inject: func(s *scene) {
+		s.resolve(practice.Resolver{Unknown: []string{"coturn.webprax.de"}})
+	}},
+	{id: "X09", what: "STUN and relay dropped", want: "stun-udp-block turn-all-block", caps: "nnn",
+		asks:   []string{askSTUN, askTURNUDP, askTURNTCP},
+		inject: func(s *scene) { s.block("th dport { 3478, 5349 }", "drop") }},
+	{id: "X10", what: "another public port for each destination, and no relay", want: "nat-edm-no-relay turn-all-block", caps: "nnn",
+		inject: func(s *scene) {
+			s.Router.SetNAT(practice.Symmetric)
+			s.later(func() { s.Router.SetNAT(practice.PortPreserving) })
+			s.block("ip daddr "+internet.TURNAddr.String()+" th dport 5349", "drop")
+		}},
+	{id: "X11", what: "the service's pages dropped", want: "https-block", caps: "nnn", asks: askWeb,
+		inject: func(s *scene) { s.block("tcp dport 443 ip daddr "+internet.WebAddr.String(), "drop") }},
+	{id: "X13", what: "the group servers' port dropped", want: "group-block-all", caps: "oon", asks: askNATS,
+		inject: func(s *scene) { s.block("tcp dport 8443", "drop") }},
+	{id: "X15", what: "the group servers moved, the rule did not", want: "dns-drift-block", caps: "oon",
+		also: []string{"198.18.7.91", "198.18.7.92", "198.18.7.93"}, inject: func(s *scene) {
+			for i, old := range internet.NATSAddrs {
+				name, now := []string{"nats1", "nats2", "nats3"}[i]+".webprax.de", []string{"198.18.7.91", "198.18.7.92", "198.18.7.93"}[i]
+				s.later(s.Core.Rule(practice.Diverted, "ip daddr "+now, "dnat ip to "+old.String()).Remove)
+				s.later(s.Internet.Names.Change(func(z *internet.Zone) { z.Hosts[name] = []netip.Addr{netip.MustParseAddr(now)} }))
+			}
+			s.block("ip daddr 198.18.7.88/29", "drop")
+		}},
+	{id: "X19", what: "large packets vanish without a notice", want: "mtu-blackhole", caps: "nln", inject: func(s *scene) {
+		s.lineMTU(1400)
+		for _, r := range []*practice.Router{s.Router, s.Provider} {
+			s.later(r.Rule(practice.Words, "icmp type destination-unreachable", "drop").Remove)
+		}
+		s.block("icmp type destination-unreachable", "drop")
+	}},
+	{id: "X20", what: "a firewall drops large ClientHellos", want: "tls-big-hello", caps: "nnn",
+		inject: func(s *scene) { s.block("tcp dport 443 meta length > 1300", "drop") }},
+	{id: "X22", what: "a guest network", want: "guest-net", caps: "nnn", inject: func(s *scene) {
+		s.block("tcp dport { 25, 80, 110, 143, 443, 465, 587, 993, 995 }", "accept")
+		s.block("iifname lan0 ct state new", "drop")
+	}},
+	{id: "X24", what: "behind a connector in series", want: "ti-series", caps: "nnn", inject: func(s *scene) {
+		s.block("tcp dport 443", "accept")
+		s.block("iifname lan0 ct state new", "drop")
+	}},
+	{id: "X26", what: "the relay has stopped", want: "turn-server:vendor stun-server:vendor", caps: "nnn", inject: func(s *scene) {
+		s.Internet.TURN.Stop()
+		s.later(func() { s.Internet.TURN.Restart(internet.Relay{}) })
+	}},
+	{id: "X27", what: "the pages answer 503", want: "https-server:vendor", caps: "nnn", inject: func(s *scene) {
+		s.Internet.Web.Show(internet.Page{Status: 503})
+		s.later(func() { s.Internet.Web.Show(internet.Page{}) })
+	}},
+	{id: "X28", what: "all group servers stopped", want: "group-server:vendor", caps: "oon", inject: func(s *scene) {
+		for _, n := range s.Internet.NATS {
+			n.Stop()
+			s.later(func() { n.Restart(internet.Bus{}) })
+		}
+	}},
+	{id: "X30", what: "STUN dropped where there is nothing else", profile: "zpp-hd", want: "stun-udp-block", notes: "portrange-block-udp",
+		caps: "n--", inject: func(s *scene) { s.block("iifname lan0 udp dport != 53", "drop") }},
+	{id: "X31", what: "another public port for each destination, and no relay in the service", profile: "zpp-hd", want: "nat-edm-no-relay",
+		caps: "n--", inject: func(s *scene) {
+			s.Router.SetNAT(practice.Symmetric)
+			s.later(func() { s.Router.SetNAT(practice.PortPreserving) })
+		}},
+}
+
+// Offline: nothing at all.
+var offline = []row{
+	{id: "X01", what: "cable out", want: "link-down", inject: func(s *scene) {
+		s.Router.IP("link set port1 down")
+		s.later(func() { s.Router.IP("link set port1 up") })
+	}},
+	{id: "X03", what: "the gateway answers no ARP", want: "gw-unreach", inject: func(s *scene) {
+		s.Router.IP("link set lan0 arp off")
+		s.box("neigh flush dev eth0")
+		s.later(func() { s.Router.IP("link set lan0 arp on") })
+	}},
+	{id: "X04", what: "the line is dead", want: "wan-down:isp", inject: func(s *scene) {
+		s.Router.IP("route replace blackhole default")
+		s.later(func() { s.Router.IP("route del blackhole default\nroute add default via 198.18.64.1") })
+	}},
+	{id: "X04d", what: "the provider's router drops everything", want: "wan-down:isp", inject: func(s *scene) {
+		s.later(s.Provider.Block("meta nfproto ipv4", "drop").Remove)
+	}},
+	{id: "X02", what: "no address", want: "dhcp-none", inject: func(s *scene) {
+		s.box("address flush dev eth0")
+		s.later(func() { s.box("address add 192.168.178.20/24 dev eth0\nroute add default via 192.168.178.1") })
+	}},
+}
+
+func TestDegraded(t *testing.T) { play(t, practice.Plan{}, as(agent.VerdictLimited, degraded)) }
+
+func TestBlocked(t *testing.T) { play(t, practice.Plan{}, as(agent.Blocked, blocked)) }
+
+func TestOffline(t *testing.T) {
+	rows := as(agent.Offline, offline)
+	for i := range rows {
+		rows[i].caps = "nnn"
+	}
+	play(t, practice.Plan{}, rows)
+}
+
+// as fills in the verdict that rows want.
+func as(v agent.Verdict, rows []row) []row {
+	out := make([]row, len(rows))
+	for i, r := range rows {
+		r.verdict = v
+		out[i] = r
+	}
+	return out
+}
+
+// resolve is what the practice's own resolver does to names.
+func (s *scene) resolve(r practice.Resolver) {
+	s.Resolve(r)
+	s.later(func() { s.Resolve(practice.Resolver{}) })
+}
