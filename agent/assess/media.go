@@ -20,12 +20,15 @@ func (v *view) udpLooks(pr agent.Profile) []int {
 func udpAllBlock(v *view, pr agent.Profile) []claim {
 	ix := v.udpLooks(pr)
 	services := len(targets(pr, agent.STUN, agent.UDP)) + len(targets(pr, agent.TURN, agent.UDP))
-	if !v.all(ix, v.barred) || services < 2 || !v.proven(ix) {
+	if !v.all(ix, v.barred) || services < 2 || !v.proven(ix) || v.gone(v.looksAt(targets(pr, agent.TURN, agent.TCP))) {
 		return nil
 	}
 	c := found(ix, "", "hosts", v.hosts(ix), "ports", strings.Join(v.ports(ix), ", "), "sender", v.sender(ix))
 	return one(v.blame(c, ix, agent.CausePractice))
 }
+
+// gone reports whether looks were made and none was answered.
+func (v *view) gone(ix []int) bool { return len(ix) > 0 && !v.any(ix, answered) }
 
 // ports lists the different ports of looks, as words in order.
 func (v *view) ports(ix []int) []string {

@@ -81,20 +81,22 @@ func carrier(a netip.Addr) bool {
 // walks are the looks at where packets to the same doors end.
 func (v *view) walks(ix []int) []int {
 	return v.pick(v.of(agent.ProbeWalk), func(w *agent.Evidence) bool {
-		return answered(w) && v.any(ix, func(e *agent.Evidence) bool {
+		_, compared := w.Values.Num(agent.ControlHop)
+		return compared && v.any(ix, func(e *agent.Evidence) bool {
 			return e.Target.Addr == w.Target.Addr && e.Target.Port == w.Target.Port && e.Target.Transport == w.Target.Transport
 		})
 	})
 }
 
 // end says in whose network packets to these targets end, if they end before
-// those of the control do. All walks must agree.
+// those of the control do, or something there answers in their name. All walks
+// must agree.
 func (v *view) end(ix []int) (whose agent.Cause, ended bool) {
 	for _, i := range v.walks(ix) {
 		e := &v.evidence[i]
 		far, _ := e.Values.Num(agent.LastHop)
-		control, known := e.Values.Num(agent.ControlHop)
-		if !known || far >= control {
+		control, _ := e.Values.Num(agent.ControlHop)
+		if far >= control && e.Outcome != agent.Tampered {
 			return agent.CauseUnknown, false
 		}
 		here := agent.CausePractice // not even the first router saw them

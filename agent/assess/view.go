@@ -211,9 +211,19 @@ func connected(e *agent.Evidence) bool {
 // apart, milliseconds.
 const shortestForgeable = 6
 
-// forged reports whether a reset came much sooner than the same address is away:
-// then a middlebox sent it in the target's name.
+// forged reports whether a refusal came from a place that the target's packets had
+// not passed yet, or a reset much sooner than the same address is away: then a
+// middlebox sent it in the target's name.
 func (v *view) forged(e *agent.Evidence) bool {
+	if e.Outcome != agent.Refused || connected(e) {
+		return false
+	}
+	for _, i := range v.of(agent.ProbeWalk) {
+		w := &v.evidence[i]
+		if w.Outcome == agent.Tampered && w.Target.AddrPort() == e.Target.AddrPort() && w.Target.Transport == e.Target.Transport {
+			return true
+		}
+	}
 	if e.Reason != agent.Reset {
 		return false
 	}

@@ -43,6 +43,7 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 		Hello: web.Hello(checker),
 		Proxy: proxy.Probe(proxy.Network{Resolvers: resolvers}),
 		Path:  path.Path,
+		Walk:  path.Walk,
 	}
 }
 

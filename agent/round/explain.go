@@ -57,13 +57,20 @@ func (p Probes) walks(first []agent.Evidence, deep bool) []step {
 		control, ok := controlFor(e.Target, first)
 		t := agent.Target{Host: e.Target.Host, Addr: e.Target.Addr, Port: e.Target.Port, Transport: e.Target.Transport}
 		known := slices.ContainsFunc(out, func(s step) bool { return s.target.AddrPort() == t.AddrPort() && s.target.Transport == t.Transport })
-		if !ok || known || len(out) == mostWalks || !service(e) || !bad(e) || connected(e) || e.Outcome == agent.Tampered ||
+		if !ok || known || spare(e, first) || len(out) == mostWalks || !service(e) || !bad(e) || connected(e) || e.Outcome == agent.Tampered ||
 			e.Probe == agent.ProbePorts && !deep {
 			continue
 		}
 		out = append(out, step{probe: p.Walk(control), name: agent.ProbeWalk, target: t})
 	}
 	return out
+}
+
+// spare reports whether a look was one over IPv6 at what answers over IPv4.
+func spare(e agent.Evidence, first []agent.Evidence) bool {
+	return e.Target.Addr.Is6() && slices.ContainsFunc(first, func(o agent.Evidence) bool {
+		return o.Outcome == agent.Answered && o.Target.Addr.Is4() && o.Probe == e.Probe && o.Target.String() == e.Target.String()
+	})
 }
 
 // controlFor is a target that answered: best the same machine, then one over the

@@ -137,9 +137,11 @@ func (s *scene) profile() string {
 }
 
 // check lets the box look once.
-func (s *scene) check() agent.Report {
+func (s *scene) check() agent.Report { return s.checkWith("") }
+
+func (s *scene) checkWith(config string) agent.Report {
 	s.t.Helper()
-	res := s.Run(exec.Command(os.Getenv(programVar), "check", "--format", "json", "--config", s.config("")))
+	res := s.Run(exec.Command(os.Getenv(programVar), "check", "--format", "json", "--config", s.config(config)))
 	var r agent.Report
 	if err := json.Unmarshal([]byte(res.Out), &r); err != nil {
 		s.t.Fatalf("check said %q, %q: %v", res.Out, res.Err, err)

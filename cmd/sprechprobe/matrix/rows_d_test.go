@@ -133,8 +133,8 @@ var blocked = []row{
 			s.later(func() { n.Restart(internet.Bus{}) })
 		}
 	}},
-	{id: "X30", what: "STUN dropped where there is nothing else", profile: "zpp-hd", want: "stun-udp-block", notes: "portrange-block-udp",
-		caps: "n--", inject: func(s *scene) { s.block("iifname lan0 udp dport != 53", "drop") }},
+	{id: "X30", what: "STUN dropped where there is nothing else", profile: "zpp-hd", want: "stun-udp-block portrange-block-udp",
+		caps: "n--", asks: []string{askMeet, "UDP 10000-20000 stun.zpp-hd.meetone.io"}, inject: func(s *scene) { s.block("iifname lan0 udp dport != 53", "drop") }},
 	{id: "X31", what: "another public port for each destination, and no relay in the service", profile: "zpp-hd", want: "nat-edm-no-relay",
 		caps: "n--", inject: func(s *scene) {
 			s.Router.SetNAT(practice.Symmetric)

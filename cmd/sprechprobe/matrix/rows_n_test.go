@@ -41,7 +41,9 @@ var healthy = []row{
 		s.Router.SetNAT(practice.Symmetric)
 		s.later(func() { s.Router.SetNAT(practice.PortPreserving) })
 	}},
-	{id: "N12", what: "relay without TLS and DTLS", inject: func(s *scene) { s.relay(internet.Relay{NoTLS: true, NoDTLS: true, More: []string{"--alt-listening-port=5349"}}) }},
+	{id: "N12", what: "relay without TLS and DTLS", inject: func(s *scene) {
+		s.relay(internet.Relay{NoTLS: true, NoDTLS: true, More: []string{"--alt-listening-port=5349"}})
+	}},
 	{id: "N13", what: "relay without plain TCP", inject: func(s *scene) { s.relay(internet.Relay{NoTCP: true}) }},
 	{id: "N14", what: "relay asks for credentials"},
 	{id: "N15", what: "relay denies only once a second", inject: func(s *scene) {
