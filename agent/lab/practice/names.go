@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent/lab"
@@ -22,6 +23,7 @@ type Resolver struct {
 	Sinkhole map[string]netip.Addr // these and all names below lead there
 	Rebind   bool                  // no private addresses for public names
 	NoDHCP   bool                  // asks for addresses stay unanswered
+	WPAD     bool                  // names and leases tell of [Practice.OfferProxy]
 	Off      bool                  // nothing listens
 }
 
@@ -63,19 +65,12 @@ func (pr *Practice) dnsmasq(r Resolver) []string {
 	if r.Rebind {
 		args = append(args, "--stop-dns-rebind")
 	}
+	if r.WPAD {
+		args = append(args, "--address=/wpad/"+Gateway.String(), "--dhcp-option=252,"+wpadURL)
+	}
 	if pr.plan.DHCP && !r.NoDHCP {
-		args = append(args, pr.dhcp()...)
-	}
-	return args
-}
-
-func (pr *Practice) dhcp() []string {
-	args := []string{
-		"--dhcp-range=192.168.178.20,192.168.178.20,1h", "--dhcp-authoritative", "--no-ping",
-		"--dhcp-leasefile=" + filepath.Join(pr.t.TempDir(), "leases"),
-	}
-	if pr.plan.WPAD {
-		args = append(args, "--dhcp-option=252,http://"+Gateway.String()+"/wpad.dat")
+		args = append(args, "--dhcp-range=192.168.178.20,192.168.178.20,1h", "--dhcp-authoritative", "--no-ping",
+			"--dhcp-leasefile="+filepath.Join(pr.t.TempDir(), "leases"))
 	}
 	return args
 }
@@ -83,26 +78,59 @@ func (pr *Practice) dhcp() []string {
 // leaseScript takes what udhcpc tells in the environment.
 const leaseScript = `#!/bin/sh
 case "$1" in
-deconfig) ip address flush dev "$interface"; : > "$RESOLV_CONF" ;;
+deconfig)
+	ip address flush dev "$interface"
+	: > /etc/resolv.conf ;;
 bound | renew)
 	ip address replace "$ip/$mask" dev "$interface"
 	ip route replace default via "$router"
-	for d in $dns; do echo "nameserver $d"; done > "$RESOLV_CONF" ;;
+	for d in $dns; do echo "nameserver $d"; done > /etc/resolv.conf
+	echo "$wpad" > "$WPAD" ;;
 esac
-set > "$LEASE"
 `
 
-// Lease makes the box ask for its address, once, and reports whether it got one.
-func (pr *Practice) Lease() bool {
+// Lease is what the box was given.
+type Lease struct {
+	Addr netip.Addr // invalid where nobody answered
+	WPAD string     // where a proxy configuration is
+}
+
+// Ask makes the box ask for its address, once.
+func (pr *Practice) Ask() Lease {
 	pr.t.Helper()
 	dir := pr.t.TempDir()
-	script := filepath.Join(dir, "lease.sh")
+	script, wpad := filepath.Join(dir, "lease.sh"), filepath.Join(dir, "wpad")
 	if err := os.WriteFile(script, []byte(leaseScript), 0o755); err != nil {
 		pr.t.Fatal(err)
 	}
-	cmd := exec.Command(lab.Program(pr.t, "udhcpc", "udhcpc"), "-i", Interface, "-f", "-n", "-q", "-t", "3", "-T", "1", "-s", script)
-	cmd.Env = append(os.Environ(), "RESOLV_CONF=/etc/resolv.conf", "LEASE="+filepath.Join(dir, "lease"), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
-	out, err := cmd.CombinedOutput()
-	pr.t.Logf("udhcpc:\n%s", out)
-	return err == nil
+	cmd := exec.Command(lab.Program(pr.t, "udhcpc", "udhcpc"), "-i", Interface, "-f", "-n", "-q", "-t", "3", "-T", "1", "-O", "wpad", "-s", script)
+	cmd.Env = append(cmd.Environ(), "WPAD="+wpad)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		pr.t.Logf("no lease: %v\n%s", err, out)
+		return Lease{}
+	}
+	told, err := os.ReadFile(wpad)
+	if err != nil {
+		pr.t.Fatal(err)
+	}
+	return Lease{pr.own(), strings.TrimSpace(string(told))}
+}
+
+// own is the box's address of version 4.
+func (pr *Practice) own() netip.Addr {
+	pr.t.Helper()
+	i, err := net.InterfaceByName(Interface)
+	if err != nil {
+		pr.t.Fatal(err)
+	}
+	addrs, err := i.Addrs()
+	if err != nil {
+		pr.t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
 }

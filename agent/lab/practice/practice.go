@@ -29,8 +29,7 @@ type Plan struct {
 	NAT      NAT // of the practice router
 	Uplink   Uplink
 	IPv6     bool // everywhere; names tell once [internet.Zone.Dual] is called
-	DHCP     bool // the box asks for its address, see [Practice.Lease]
-	WPAD     bool // DHCP tells of a proxy configuration
+	DHCP     bool // the box asks for its address, see [Practice.Ask]
 	PC       bool // another host in the LAN, see [Practice.PC]
 	Internet internet.Plan
 }
@@ -79,7 +78,7 @@ func New(t testing.TB, p Plan) *Practice {
 	pr.writeResolvers(Gateway)
 	pr.Resolve(Resolver{})
 	if p.DHCP {
-		pr.Lease()
+		pr.Ask()
 	}
 	return pr
 }

@@ -1,12 +1,13 @@
 package practice_test
 
 import (
-	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,21 +31,31 @@ func build(t *testing.T, p practice.Plan) *practice.Practice {
 	return pr
 }
 
-// connects tells how a TCP connection fares: "ok", "refused", "silent" or the error.
-func connects(t *testing.T, to string) string {
+// connects asserts how a TCP connection fares: "ok", "refused" or "silent".
+func connects(t *testing.T, to, want, when string) {
 	t.Helper()
-	c, err := (&net.Dialer{Timeout: 700 * time.Millisecond}).DialContext(t.Context(), "tcp", to)
-	switch {
+	patience := 20 * time.Second
+	if want == "silent" {
+		patience = 500 * time.Millisecond
+	}
+	got := "ok"
+	c, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", to)
+	switch no := net.Error(nil); {
 	case err == nil:
 		c.Close()
-		return "ok"
-	case strings.Contains(err.Error(), "refused"):
-		return "refused"
-	case err.(net.Error).Timeout():
-		return "silent"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		got = "refused"
+	case errors.As(err, &no) && no.Timeout():
+		got = "silent"
+	default:
+		got = err.Error()
 	}
-	return err.Error()
+	if got != want {
+		t.Errorf("%s, %s: %s, want %s", when, to, got, want)
+	}
 }
+
+const web = "198.18.7.10:443"
 
 // binding asks a STUN server from a socket; the zero value is silence.
 func binding(t *testing.T, c net.PacketConn, to netip.AddrPort) netip.AddrPort {
@@ -103,9 +114,7 @@ func TestHealthy(t *testing.T) {
 		"198.18.7.20:3478": "ok", "198.18.7.20:5349": "ok", "198.18.7.40:5349": "ok", "198.18.7.60:8443": "ok", "198.18.7.70:5201": "ok",
 		"198.18.7.40:12000": "refused", "198.18.7.10:81": "refused", "192.168.178.1:53": "ok", "198.18.7.99:443": "silent",
 	} {
-		if got := connects(t, to); got != want {
-			t.Errorf("%s: %s, want %s", to, got, want)
-		}
+		connects(t, to, want, "healthy")
 	}
 	if got := binding(t, udp(t), at(internet.TURNOther, 3478)); got.Addr() != netip.MustParseAddr("198.18.64.2") {
 		t.Errorf("mapped to %v, want the router's address", got)
@@ -130,31 +139,20 @@ func TestRules(t *testing.T) {
 	if p == nil {
 		return
 	}
-	const web = "198.18.7.10:443"
 	dropped := p.Router.Block("tcp dport { 443, 8443 }", "drop")
-	if got := connects(t, web); got != "silent" {
-		t.Errorf("with a rule that drops: %s", got)
-	}
+	connects(t, web, "silent", "with a rule that drops")
 	if got := dropped.Packets(); got < 1 {
 		t.Errorf("the rule counts %d packets", got)
 	}
 	released := p.Router.Release("ip daddr 198.18.7.10 tcp dport 443")
-	if got := connects(t, web); got != "ok" {
-		t.Errorf("released: %s", got)
-	}
-	if got := connects(t, "5.75.182.248:8443"); got != "silent" {
-		t.Errorf("not released: %s", got)
-	}
+	connects(t, web, "ok", "released")
+	connects(t, "5.75.182.248:8443", "silent", "not released")
 	released.Remove()
 	dropped.Remove()
 	reset := p.Provider.Block("tcp dport 443", "reject with tcp reset")
-	if got := connects(t, web); got != "refused" {
-		t.Errorf("with a provider that resets: %s", got)
-	}
+	connects(t, web, "refused", "with a provider that resets")
 	reset.Remove()
-	if got := connects(t, web); got != "ok" {
-		t.Errorf("without rules: %s", got)
-	}
+	connects(t, web, "ok", "without rules")
 }
 
 // Seen counts what leaves, dropped or not, and forgets.
@@ -165,8 +163,8 @@ func TestSeen(t *testing.T) {
 	}
 	p.Router.Forget()
 	p.Router.Block("ip daddr 198.18.7.99", "drop")
-	connects(t, "198.18.7.10:443")
-	connects(t, "198.18.7.99:443")
+	connects(t, web, "ok", "healthy")
+	connects(t, "198.18.7.99:443", "silent", "dropped")
 	binding(t, udp(t), at(internet.TURNAddr, 3478))
 	got := map[string]practice.Flow{}
 	for _, f := range p.Router.Seen() {
@@ -240,6 +238,7 @@ func TestCarrierNAT(t *testing.T) {
 	if got := binding(t, udp(t), at(internet.TURNAddr, 3478)); got.Addr() != netip.MustParseAddr("198.18.1.2") {
 		t.Errorf("mapped to %v, want the provider's address", got)
 	}
+	route(t, "[192.168.178.1 100.64.10.1 198.18.1.1 invalid IP]")
 }
 
 func TestSecondRouter(t *testing.T) {
@@ -250,6 +249,7 @@ func TestSecondRouter(t *testing.T) {
 	if got := binding(t, udp(t), at(internet.TURNAddr, 3478)); got.Addr() != netip.MustParseAddr("198.18.64.2") {
 		t.Errorf("mapped to %v, want the second router's address", got)
 	}
+	route(t, "[192.168.178.1 192.168.0.1 198.18.64.1 198.18.1.1]")
 }
 
 func TestDHCP(t *testing.T) {
@@ -257,14 +257,71 @@ func TestDHCP(t *testing.T) {
 	if p == nil {
 		return
 	}
-	if got := connects(t, "198.18.7.10:443"); got != "ok" {
-		t.Errorf("with a lease: %s", got)
-	}
-	if _, err := net.DefaultResolver.LookupHost(context.Background(), "video.webprax.de"); err != nil {
+	connects(t, web, "ok", "with a lease")
+	if _, err := net.LookupHost("video.webprax.de"); err != nil {
 		t.Error(err)
 	}
-	p.Resolve(practice.Resolver{NoDHCP: true})
-	if p.Lease() {
-		t.Error("a lease without a server")
+	p.Resolve(practice.Resolver{WPAD: true})
+	if got, want := p.Ask(), (practice.Lease{Addr: practice.BoxAddr, WPAD: "http://192.168.178.1/wpad.dat"}); got != want {
+		t.Errorf("lease %+v, want %+v", got, want)
 	}
+	p.Resolve(practice.Resolver{NoDHCP: true})
+	if got := p.Ask(); got.Addr.IsValid() {
+		t.Errorf("lease %+v without a server", got)
+	}
+}
+
+// lookup asserts the addresses of a name, or that it is unknown.
+func lookup(t *testing.T, name, want, when string) {
+	t.Helper()
+	got, err := net.LookupHost(name)
+	if no := (*net.DNSError)(nil); errors.As(err, &no) && no.IsNotFound {
+		got = []string{"unknown"}
+	} else if err != nil {
+		got = []string{err.Error()}
+	}
+	if strings.Join(got, " ") != want {
+		t.Errorf("%s, %s is %q, want %q", when, name, got, want)
+	}
+}
+
+func TestNames(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	const name, addr = "nats2.webprax.de", "128.140.77.77"
+	p.Resolve(practice.Resolver{Unknown: []string{"webprax.de"}})
+	lookup(t, name, "unknown", "filtered here")
+	lookup(t, "zpp-hd.meetone.io", "198.18.7.30", "not filtered here")
+	p.Resolve(practice.Resolver{Sinkhole: map[string]netip.Addr{"nats2.webprax.de": netip.MustParseAddr("192.168.178.9")}})
+	lookup(t, name, "192.168.178.9", "with a sinkhole here")
+	p.Resolve(practice.Resolver{})
+	n := p.Internet.Names
+	undo := n.Change(func(z *internet.Zone) { z.Hosts[name] = append(z.Hosts[name], netip.MustParseAddr("198.18.7.99")) })
+	lookup(t, name, addr+" 198.18.7.99", "with a second address")
+	rotates := n.Change(func(z *internet.Zone) { z.Rotate = true })
+	one, err := net.LookupHost(name)
+	other, err2 := net.LookupHost(name)
+	if err != nil || err2 != nil || len(one) != 1 || len(other) != 1 {
+		t.Errorf("in turn: %q and %q, %v, %v; want one address each", one, other, err, err2)
+	}
+	rotates()
+	undo()
+	lookup(t, name, addr, "as before")
+	undo = n.Change(func(z *internet.Zone) { z.Unknown = []string{"webprax.de"} })
+	lookup(t, name, "unknown", "gone from the internet")
+	undo()
+	undo = n.Change(func(z *internet.Zone) {
+		z.Sinkhole = map[string]netip.Addr{"webprax.de": netip.MustParseAddr("198.18.7.98")}
+	})
+	lookup(t, name, "198.18.7.98", "elsewhere in the internet")
+	undo()
+	p.Resolve(practice.Resolver{Rebind: true})
+	n.Change(func(z *internet.Zone) { z.Hosts["intern.webprax.de"] = []netip.Addr{practice.BoxAddr} })
+	if got, err := net.LookupHost("intern.webprax.de"); err == nil {
+		t.Errorf("in spite of the rebind guard: %q", got)
+	}
+	p.Resolve(practice.Resolver{Off: true})
+	connects(t, "192.168.178.1:53", "refused", "without a resolver")
 }

@@ -1,0 +1,97 @@
+package middlebox
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// peeked is a connection of which something has been read ahead.
+type peeked struct {
+	net.Conn
+	ahead bytes.Buffer
+}
+
+func (p *peeked) Read(b []byte) (int, error) {
+	if p.ahead.Len() > 0 {
+		return p.ahead.Read(b)
+	}
+	return p.Conn.Read(b)
+}
+
+// CloseWrite passes on what [join] has to say.
+func (p *peeked) CloseWrite() error {
+	if w, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}
+
+// peek reads n bytes ahead.
+func (p *peeked) peek(n int) ([]byte, error) {
+	if missing := n - p.ahead.Len(); missing > 0 {
+		if _, err := io.CopyN(&p.ahead, p.Conn, int64(missing)); err != nil {
+			return nil, err
+		}
+	}
+	return p.ahead.Bytes()[:n], nil
+}
+
+// recordHandshake is the first byte of TLS (RFC 8446, section 5.1).
+const recordHandshake = 0x16
+
+// startsTLS reads ahead. A client that waits for the server to speak first is no
+// client of TLS.
+func (p *peeked) startsTLS() bool {
+	_ = p.SetReadDeadline(time.Now().Add(time.Second))
+	defer func() { _ = p.SetReadDeadline(time.Time{}) }()
+	first, err := p.peek(1)
+	return err == nil && first[0] == recordHandshake
+}
+
+// hello reads a ClientHello ahead: the name asked for and the size of its record,
+// bytes.
+func (p *peeked) hello() (name string, size int, isTLS bool) {
+	if !p.startsTLS() {
+		return "", 0, false
+	}
+	_ = p.SetReadDeadline(time.Now().Add(patience))
+	defer func() { _ = p.SetReadDeadline(time.Time{}) }()
+	head, err := p.peek(5)
+	if err != nil {
+		return "", 0, false
+	}
+	record, err := p.peek(5 + int(head[3])<<8 + int(head[4]))
+	if err != nil {
+		return "", 0, false
+	}
+	return serverName(record), len(record), true
+}
+
+// serverName has the TLS library read a record.
+func serverName(record []byte) (name string) {
+	stop := errors.New("seen enough")
+	_ = tls.Server(&replay{Reader: bytes.NewReader(record)}, &tls.Config{
+		GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+			name = h.ServerName
+			return nil, stop
+		},
+	}).Handshake()
+	return name
+}
+
+// replay is a connection that has only something to say.
+type replay struct {
+	net.Conn
+	io.Reader
+}
+
+func (r *replay) Read(b []byte) (int, error)     { return r.Reader.Read(b) }
+func (*replay) Write(b []byte) (int, error)      { return len(b), nil }
+func (*replay) SetDeadline(time.Time) error      { return nil }
+func (*replay) SetReadDeadline(time.Time) error  { return nil }
+func (*replay) SetWriteDeadline(time.Time) error { return nil }
+func (*replay) Close() error                     { return nil }

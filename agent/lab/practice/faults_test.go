@@ -1,0 +1,265 @@
+package practice_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
+	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
+)
+
+func TestUnplug(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	plug := p.Unplug()
+	if b, err := os.ReadFile("/sys/class/net/eth0/carrier"); err != nil || string(b) != "0\n" {
+		t.Errorf("carrier %q, %v", b, err)
+	}
+	plug()
+	connects(t, web, "ok", "plugged in again")
+}
+
+func TestGatewayAndLine(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	undo := p.MuteGateway()
+	if _, err := net.DialTimeout("tcp", web, 20*time.Second); !errors.Is(err, syscall.EHOSTUNREACH) {
+		t.Errorf("with a mute gateway: %v, want no route to host", err)
+	}
+	undo()
+	connects(t, web, "ok", "the gateway speaks again")
+	undo = p.CutOff()
+	connects(t, web, "silent", "cut off")
+	connects(t, "192.168.178.1:53", "ok", "cut off, the gateway")
+	undo()
+	connects(t, web, "ok", "no longer cut off")
+}
+
+// Connections break at a redial and a failover, and the address is another one.
+func TestOtherAddress(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	mapped := func(want, when string) {
+		t.Helper()
+		if got := binding(t, udp(t), at(internet.TURNAddr, 3478)); got.Addr() != netip.MustParseAddr(want) {
+			t.Errorf("%s mapped to %v, want %s", when, got, want)
+		}
+	}
+	p.Internet.Range(internet.Echoed, internet.Echoed)
+	c, err := net.Dial("tcp", "198.18.7.40:12000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	mapped("198.18.64.2", "at first")
+	undo := p.Redial()
+	mapped("198.18.65.2", "redialled")
+	_, _ = c.Write([]byte("hello"))
+	_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	if n, err := c.Read(make([]byte, 5)); err == nil {
+		t.Errorf("a connection outlived it: %d bytes", n)
+	}
+	undo()
+	undo = p.Failover(practice.Quality{UpBitsPerS: 3_000_000, RTT: 60 * time.Millisecond})
+	mapped("198.19.64.2", "by the other line")
+	undo()
+	mapped("198.18.64.2", "in the end")
+}
+
+// hop asks who lets a packet with this TTL die.
+func hop(t *testing.T, ttl int) netip.Addr {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for option, value := range map[int]int{unix.IP_TTL: ttl, unix.IP_RECVERR: 1} {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, option, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to := unix.SockaddrInet4{Port: 3478, Addr: internet.TURNAddr.As4()}
+	if err := unix.Sendto(fd, []byte("hello"), 0, &to); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd)}}, 500); n != 1 || err != nil {
+		return netip.Addr{}
+	}
+	oob := make([]byte, 512)
+	_, n, _, _, err := unix.Recvmsg(fd, nil, oob, unix.MSG_ERRQUEUE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The offender's sockaddr_in follows the sock_extended_err of 16 bytes.
+	at := bytes.Index(oob[:n], []byte{unix.SO_EE_ORIGIN_ICMP, 11, 0})
+	if at < 0 {
+		t.Fatalf("no ICMP 11/0 in % x", oob[:n])
+	}
+	from := oob[at-4+16+4:]
+	return netip.AddrFrom4([4]byte(from[:4]))
+}
+
+// route asserts who is on the way.
+func route(t *testing.T, want string) {
+	t.Helper()
+	var hops []netip.Addr
+	for ttl := range 4 {
+		hops = append(hops, hop(t, ttl+1))
+	}
+	if got := fmt.Sprint(hops); got != want {
+		t.Errorf("hops %v, want %v", got, want)
+	}
+}
+
+func TestHops(t *testing.T) {
+	if build(t, practice.Plan{}) != nil {
+		route(t, "[192.168.178.1 198.18.64.1 198.18.1.1 invalid IP]")
+	}
+}
+
+// sends tells whether a UDP packet of an IP size comes back, unfragmented.
+func sends(t *testing.T, size int) error {
+	t.Helper()
+	c, err := net.Dial("udp4", "198.18.7.40:12000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	raw, err := c.(*net.UDPConn).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_PROBE)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whoever rejects the first one shows it to the second.
+	for range 2 {
+		if _, err := c.Write(make([]byte, size-28)); err != nil {
+			return err
+		}
+		_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+		if _, err = c.Read(make([]byte, 2000)); err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	return os.ErrDeadlineExceeded
+}
+
+func TestMTU(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	p.Internet.Range(internet.Echoed, internet.Echoed)
+	if err := sends(t, 1500); err != nil {
+		t.Errorf("1500 bytes by 1500: %v", err)
+	}
+	undo := p.WANLine.SetMTU(1400, false)
+	if err := sends(t, 1400); err != nil {
+		t.Errorf("1400 bytes by 1400: %v", err)
+	}
+	if err := sends(t, 1401); !errors.Is(err, syscall.EMSGSIZE) {
+		t.Errorf("1401 bytes by 1400: %v, want message too long", err)
+	}
+	undo()
+	undo = p.WANLine.SetMTU(1300, true)
+	if err := sends(t, 1400); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("1400 bytes by a hole of 1300: %v, want silence", err)
+	}
+	if err := transfer("198.18.7.40:12000"); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("TCP by a hole of 1300: %v, want silence", err)
+	}
+	clamp := p.Router.ClampMSS(1300)
+	if err := transfer("198.18.7.40:12000"); err != nil {
+		t.Errorf("TCP with clamped segments: %v", err)
+	}
+	clamp.Remove()
+	undo()
+	if err := sends(t, 1500); err != nil {
+		t.Errorf("1500 bytes in the end: %v", err)
+	}
+}
+
+// transfer sends some segments to the echo.
+func transfer(to string) error {
+	c, err := net.DialTimeout("tcp", to, 20*time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Second))
+	if _, err := c.Write(make([]byte, 4000)); err != nil {
+		return err
+	}
+	for left := 4000; left > 0; {
+		n, err := c.Read(make([]byte, left))
+		if err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+// A UDP mapping lives as long as the router is told, and a table has an end.
+func TestConnectionTable(t *testing.T) {
+	p := build(t, practice.Plan{NAT: practice.Symmetric})
+	if p == nil {
+		return
+	}
+	p.Router.Block("ct state new ct count over 20", "drop")
+	c := udp(t)
+	first := binding(t, c, at(internet.TURNAddr, 3478))
+	if again := binding(t, c, at(internet.TURNAddr, 3478)); again != first || !first.IsValid() {
+		t.Errorf("mapped to %v and %v, want the same", first, again)
+	}
+	p.Router.ForgetConnections()
+	if again := binding(t, c, at(internet.TURNAddr, 3478)); again.Port() == first.Port() || !again.IsValid() {
+		t.Errorf("mapped to %v and after all was forgotten to %v", first, again)
+	}
+	full := 0
+	for range 40 {
+		if !binding(t, udp(t), at(internet.TURNAddr, 3478)).IsValid() {
+			full++
+			break
+		}
+	}
+	if full == 0 {
+		t.Error("40 connections fit into a table of 20")
+	}
+}
+
+func TestRateLimit(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	p.Internet.Range(internet.Echoed, internet.Echoed)
+	rule := p.Router.Block("udp dport 10000-20000 limit rate over 20/second burst 5 packets", "drop")
+	back, _ := echoes(t, 400)
+	if len(back) < 5 || len(back) > 200 {
+		t.Errorf("%d of 400 packets got by a limit of 20 a second", len(back))
+	}
+	if got := rule.Packets(); got < 200 {
+		t.Errorf("%d packets were over the limit", got)
+	}
+}
