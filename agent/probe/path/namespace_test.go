@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/lab"
@@ -18,8 +17,8 @@ import (
 
 // The way: box - practice (NAT) - carrier (NAT again) - core - server.
 const (
-	practice4, carrier4, core4, server4 = "192.168.1.1", "100.64.0.1", "198.51.100.2", "203.0.113.10"
-	practice6, carrier6, core6, server6 = "fd00:1::1", "fd00:2::1", "fd00:3::2", "fd00:4::10"
+	practice4, carrier4, core4, server4 = "10.0.1.2", "10.0.2.2", "10.0.3.2", "10.0.4.2"
+	practice6, carrier6, core6, server6 = "fd00:1::2", "fd00:2::2", "fd00:3::2", "fd00:4::2"
 
 	stunPort, turnPort = 3478, 5349
 )
@@ -37,67 +36,11 @@ func inPractice(t *testing.T) bool {
 	if !lab.Inside(t) {
 		return false
 	}
-	const atOnce = "ipv6/conf/default/dad_transmits 0" // addresses work at once
-	lab.Set(t, atOnce)
-	for _, n := range append(routers, "server") {
-		lab.IP(t, "netns add "+n)
-		lab.In(t, n, func() {
-			lab.Set(t, atOnce)
-			lab.Set(t, "ipv4/ip_forward 1\nipv6/conf/all/forwarding 1\nipv4/icmp_ratelimit 0\nipv6/icmp/ratelimit 0")
-		})
-		lab.IP(t, "-n "+n+" link set lo up")
-	}
-	lab.IP(t, `
-		link set lo up
-		link add up0 type veth peer name lan0 netns practice
-		-n practice link add wan0 type veth peer name lan0 netns carrier
-		-n carrier link add wan0 type veth peer name lan0 netns core
-		-n core link add wan0 type veth peer name up0 netns server
-
-		address add 192.168.1.2/24 dev up0
-		-n practice address add 192.168.1.1/24 dev lan0
-		-n practice address add 100.64.0.2/24 dev wan0
-		-n carrier address add 100.64.0.1/24 dev lan0
-		-n carrier address add 198.51.100.1/24 dev wan0
-		-n core address add 198.51.100.2/24 dev lan0
-		-n core address add 203.0.113.1/24 dev wan0
-		-n server address add 203.0.113.10/24 dev up0
-
-		-6 address add fd00:1::2/64 dev up0 nodad
-		-n practice -6 address add fd00:1::1/64 dev lan0 nodad
-		-n practice -6 address add fd00:2::2/64 dev wan0 nodad
-		-n carrier -6 address add fd00:2::1/64 dev lan0 nodad
-		-n carrier -6 address add fd00:3::1/64 dev wan0 nodad
-		-n core -6 address add fd00:3::2/64 dev lan0 nodad
-		-n core -6 address add fd00:4::1/64 dev wan0 nodad
-		-n server -6 address add fd00:4::10/64 dev up0 nodad
-
-		link set up0 up
-		-n practice link set lan0 up
-		-n practice link set wan0 up
-		-n carrier link set lan0 up
-		-n carrier link set wan0 up
-		-n core link set lan0 up
-		-n core link set wan0 up
-		-n server link set up0 up
-
-		route add default via 192.168.1.1
-		-n practice route add default via 100.64.0.1
-		-n carrier route add default via 198.51.100.2
-		-n server route add default via 203.0.113.1
-
-		-6 route add default via fd00:1::1
-		-n practice -6 route add default via fd00:2::1
-		-n carrier -6 route add default via fd00:3::2
-		-n carrier -6 route add fd00:1::/64 via fd00:2::2
-		-n core -6 route add fd00:1::/64 via fd00:3::1
-		-n core -6 route add fd00:2::/64 via fd00:3::1
-		-n server -6 route add default via fd00:4::1`)
+	lab.Chain(t, append(routers, "server")...)
 	for _, n := range routers {
 		rules(t, n)
 	}
 	lab.In(t, "server", func() { startCoturn(t); serve(t) })
-	await(t)
 	return true
 }
 
@@ -142,24 +85,6 @@ func serve(t *testing.T) {
 	}()
 }
 
-// await waits until the links carry: the kernel takes up to a second to notice
-// that they are up.
-func await(t *testing.T) {
-	t.Helper()
-	for _, a := range []string{server4, server6} {
-		for end := time.Now().Add(20 * time.Second); ; {
-			c, err := net.DialTimeout("tcp", netip.AddrPortFrom(netip.MustParseAddr(a), stunPort).String(), time.Second)
-			if err == nil {
-				_ = c.Close()
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%v does not come up: %v", a, err)
-			}
-		}
-	}
-}
-
 // rules replaces a router's firewall: what the box's side sends into the world
 // passes these rules. Both routers with private addresses behind them translate.
 func rules(t *testing.T, router string, forward ...string) {
@@ -169,7 +94,7 @@ func rules(t *testing.T, router string, forward ...string) {
 
 func raw(t *testing.T, router, more string) {
 	t.Helper()
-	nat := "table ip nat {\nchain post {\ntype nat hook postrouting priority 100;\noifname wan0 masquerade\n}\n}\n"
+	nat := "table ip nat {\nchain post {\ntype nat hook postrouting priority 100;\noifname out0 masquerade\n}\n}\n"
 	if router == "core" {
 		nat = ""
 	}
@@ -214,12 +139,12 @@ func TestPathNamesRouters(t *testing.T) {
 		outcome  agent.Outcome
 		hops     any
 	}{
-		{"all speak", server4, nil, agent.Answered, "192.168.1.1 100.64.0.1 198.51.100.2"},
-		{"all speak, IPv6", server6, nil, agent.Answered, "fd00:1::1 fd00:2::1 fd00:3::2"},
-		{"the second is mute", server4, []string{"carrier"}, agent.Answered, "192.168.1.1 * 198.51.100.2"},
-		{"the last is mute", server6, []string{"core"}, agent.Answered, "fd00:1::1 fd00:2::1 *"},
+		{"all speak", server4, nil, agent.Answered, "10.0.1.2 10.0.2.2 10.0.3.2"},
+		{"all speak, IPv6", server6, nil, agent.Answered, "fd00:1::2 fd00:2::2 fd00:3::2"},
+		{"the second is mute", server4, []string{"carrier"}, agent.Answered, "10.0.1.2 * 10.0.3.2"},
+		{"the last is mute", server6, []string{"core"}, agent.Answered, "fd00:1::2 fd00:2::2 *"},
 		{"all are mute", server4, routers, agent.Answered, "* * *"},
-		{"the target does not answer", "203.0.113.99", nil, agent.Answered, "192.168.1.1 100.64.0.1 198.51.100.2"},
+		{"the target does not answer", "10.0.4.99", nil, agent.Answered, "10.0.1.2 10.0.2.2 10.0.3.2"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -253,13 +178,13 @@ func TestPathIsCheap(t *testing.T) {
 	count := `table ip count {
 		counter wire { }
 		counter target { }
-		chain pre { type filter hook prerouting priority -300; iifname lan0 counter name wire; }
-		chain post { type filter hook postrouting priority 300; oifname lan0 counter name wire; }
-		chain through { type filter hook forward priority 0; iifname lan0 udp dport 5349 ip ttl > 2 counter name target; }
+		chain pre { type filter hook prerouting priority -300; iifname in0 counter name wire; }
+		chain post { type filter hook postrouting priority 300; oifname in0 counter name wire; }
+		chain through { type filter hook forward priority 0; iifname in0 udp dport 5349 ip ttl > 2 counter name target; }
 	}`
 	raw(t, "practice", count)
 	want(t, path.Path(t.Context(), target(server4, turnPort, agent.UDP)), agent.Answered, "", agent.Values{
-		agent.Hops: "192.168.1.1 100.64.0.1 198.51.100.2"})
+		agent.Hops: "10.0.1.2 10.0.2.2 10.0.3.2"})
 	var wire, reached struct{ packets, bytes int }
 	lab.In(t, "practice", func() {
 		for name, into := range map[string]*struct{ packets, bytes int }{"wire": &wire, "target": &reached} {
@@ -288,7 +213,7 @@ func TestWalkFindsTheEnd(t *testing.T) {
 		return
 	}
 	stun, stun6 := target(server4, stunPort, agent.UDP), target(server6, stunPort, agent.UDP)
-	tcp, other := target(server4, stunPort, agent.TCP), target("203.0.113.99", stunPort, agent.UDP)
+	tcp, other := target(server4, stunPort, agent.TCP), target("10.0.4.99", stunPort, agent.UDP)
 	const (
 		drop, pass   = "drop", "accept"
 		reset, admin = "reject with tcp reset", "reject with icmpx admin-prohibited"
@@ -392,7 +317,7 @@ func TestWalkWhereRoutersAreMuteOrLie(t *testing.T) {
 			}
 		})
 		defer l.Close()
-		raw(t, "practice", "table ip proxy {\nchain pre {\ntype nat hook prerouting priority -100;\niifname lan0 tcp dport 5349 redirect to :8080\n}\n}")
+		raw(t, "practice", "table ip proxy {\nchain pre {\ntype nat hook prerouting priority -100;\niifname in0 tcp dport 5349 redirect to :8080\n}\n}")
 		want(t, path.Walk(stun)(t.Context(), tcp), agent.Tampered, agent.ForeignAnswer, agent.Values{agent.LastHop: 0.0, agent.ControlHop: 3.0})
 	})
 	t.Run("the first router drops before it counts", func(t *testing.T) {
