@@ -161,8 +161,8 @@ func timespec(b []byte) time.Time {
 // Fragment says whether what the socket sends from now on may be cut into
 // fragments on its way. If not, what is too big for the interface or for a link
 // comes back as Heard.TooBig, and what the kernel knows of the path does not count.
-// If so, IPv6 is cut here already, to its smallest MTU, because routers do not cut
-// it.
+// If so, IPv6 that is too big for the interface is cut here, to its smallest MTU,
+// because routers do not cut it.
 func (s *Socket) Fragment(may bool) error {
 	v4 := s.LocalAddr().Addr().Unmap().Is4()
 	var err error

@@ -180,6 +180,8 @@ func TestConform(t *testing.T) {
 	}{
 		{"stun", webrtc.STUN, w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"mapping", webrtc.Mapping(nil), w.udp, silentUDP, agent.UDP, agent.Plain},
+		{"mtu udp", webrtc.MTU, w.udp, silentUDP, agent.UDP, agent.Plain},
+		{"mtu tcp", webrtc.MTU, w.tcp, silentTCP, agent.TCP, agent.Plain},
 		{"turn udp", webrtc.TURN(a.checker), w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"turn dtls", webrtc.TURN(a.checker), w.dtls, silentUDP, agent.UDP, agent.DTLS},
 		{"turn tcp", webrtc.TURN(a.checker), w.tcp, silentTCP, agent.TCP, agent.Plain},
