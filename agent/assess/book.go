@@ -124,7 +124,7 @@ func (b *Book) settled() []look {
 func (h *history) settle() look {
 	switch {
 	case answered(&h.newest) && h.looks > 1 && failed(&h.before) && h.fails <= mostRetried:
-		return look{h.newest.With(agent.Retried, h.fails), true}
+		return look{h.retried(), true}
 	case !failed(&h.newest) || h.looks > 1 && failed(&h.before) || once(&h.newest):
 		return look{h.newest, true}
 	case h.looks > 1 && h.before.Outcome == agent.Answered:
@@ -132,6 +132,17 @@ func (h *history) settle() look {
 	default:
 		return look{h.newest, false}
 	}
+}
+
+// retried is the answer that came after failures, with what they had counted.
+func (h *history) retried() agent.Evidence {
+	e := h.newest.With(agent.Retried, h.fails)
+	for _, k := range []agent.Key{agent.Sent, agent.Received} {
+		if n, counted := h.before.Values.Num(k); counted && e.Values[k] == nil {
+			e = e.With(k, n)
+		}
+	}
+	return e
 }
 
 // mostRetried is how many looks in a row may fail before an answer for it to be a

@@ -113,7 +113,7 @@ var rules = []rule{
 	{code: agent.GuestNet, severity: agent.Critical, cause: agent.CausePractice,
 		maskedBy: join(noNames, agent.TISeries), find: guestNet, harms: all(agent.No)},
 	{code: agent.TLSBigHello, severity: agent.Critical, cause: agent.CausePractice,
-		maskedBy: guest, find: tlsBigHello},
+		maskedBy: join(guest, agent.MTUBlackhole), find: tlsBigHello},
 	{code: agent.TLSSNIReset, severity: agent.Critical, cause: agent.CausePractice,
 		maskedBy: guest, find: tlsSNIReset},
 	{code: agent.HTTPSBlock, severity: agent.Critical, cause: agent.CausePractice,

@@ -44,6 +44,7 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 		Proxy: proxy.Probe(proxy.Network{Resolvers: resolvers}),
 		Path:  path.Path,
 		Walk:  path.Walk,
+		MTU:   webrtc.MTU,
 	}
 }
 

@@ -122,7 +122,7 @@ func (s *scene) block(match, verdict string) { s.later(s.Router.Block(match, ver
 func (s *scene) config(more string) string {
 	s.t.Helper()
 	path := filepath.Join(s.t.TempDir(), "sprechprobe.toml")
-	text := fmt.Sprintf("profiles = [%q]\n[box]\nid = \"matrix\"\n[lights]\ndriver = \"none\"\n%s", s.profile(), more)
+	text := fmt.Sprintf("profiles = [%q]\n[box]\nid = \"matrix\"\ntenant = \"praxis\"\n[lights]\ndriver = \"none\"\n%s", s.profile(), more)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
 	}

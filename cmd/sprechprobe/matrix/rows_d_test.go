@@ -2,10 +2,16 @@ package matrix
 
 import (
 	"net/netip"
+	"os"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab/impair"
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
+	"github.com/sprechprobe/sprechprobe/agent/lab/middlebox"
 	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
 )
 
@@ -37,6 +43,15 @@ var degraded = []row{
 		inject: func(s *scene) { s.block("tcp dport 5349", "reject with tcp reset") }},
 	{id: "D06", what: "no relay", want: "turn-all-block", caps: "onl", asks: []string{askTURNUDP, askTURNTCP},
 		inject: func(s *scene) { s.block("th dport 5349", "drop") }},
+	{id: "D07", what: "application control cuts plain TURN over TCP", want: "turn-dpi-plain", caps: "olo", inject: func(s *scene) {
+		s.later(s.Router.Divert("tcp dport 5349", middlebox.OnlyTLS(s.Router.Dial)))
+	}},
+	{id: "D08", what: "the relay's TLS inspected", want: "tls-intercept", caps: "olo", inject: func(s *scene) {
+		s.later(s.Router.Divert("tcp dport 5349", middlebox.Intercept(s.Router.Dial, s.Foreign("Sophos SSL CA"))))
+	}},
+	{id: "D09", what: "the pages inspected", want: "tls-intercept", caps: "ooo", inject: func(s *scene) {
+		s.later(s.Router.Divert("tcp dport 443", middlebox.Intercept(s.Router.Dial, s.Foreign("Sophos SSL CA"))))
+	}},
 	{id: "D10", what: "two of three group servers dropped", want: "group-block-some", caps: "ool",
 		asks:   []string{"TCP 8443 nats2.webprax.de", "TCP 8443 nats3.webprax.de"},
 		inject: func(s *scene) { s.block("ip daddr { 128.140.77.77, 157.90.226.181 } tcp dport 8443", "drop") }},
@@ -64,6 +79,14 @@ var degraded = []row{
 		inject: func(s *scene) { s.relay(internet.Relay{Expired: true}) }},
 	{id: "D27", what: "more than 150 UDP packets a second dropped", want: "udp-rate-limited", caps: "lll", hd: agent.No,
 		inject: func(s *scene) { s.block("udp dport { 3478, 5349 } limit rate over 150/second", "drop") }},
+	{id: "D23", what: "powerline between switch and router", want: "lan-unstable", caps: "lll", inject: func(s *scene) {
+		s.LANLine.Set(practice.Quality{RTT: 20 * time.Millisecond, Jitter: 50 * time.Millisecond, Loss: 0.02, Burst: 4})
+		s.later(func() { s.LANLine.Set(practice.Quality{}) })
+	}},
+	{id: "D28", what: "a helper for telephones rewrites addresses in STUN answers", want: "stun-alg", caps: "loo", inject: func(s *scene) {
+		h := s.Router.Hold(practice.Coming, "wan0", "-p udp --sport 3478", impair.How{Rewrite: middlebox.RewriteMapped(practice.BoxAddr)})
+		s.later(h.Remove)
+	}},
 }
 
 // Blocked: no call comes about, or none with many.
@@ -91,8 +114,18 @@ var blocked = []row{
 		}},
 	{id: "X11", what: "the service's pages dropped", want: "https-block", caps: "nnn", asks: askWeb,
 		inject: func(s *scene) { s.block("tcp dport 443 ip daddr "+internet.WebAddr.String(), "drop") }},
+	{id: "X12", what: "a proxy that knows no WebSocket", want: "ws-stripped", caps: "oon", inject: func(s *scene) {
+		s.later(s.Router.Divert("tcp dport { 443, 8443 }", middlebox.StripUpgrade(s.Router.Dial, s.Internet.CA)))
+	}},
 	{id: "X13", what: "the group servers' port dropped", want: "group-block-all", caps: "oon", asks: askNATS,
 		inject: func(s *scene) { s.block("tcp dport 8443", "drop") }},
+	{id: "X14", what: "the group servers' TLS reset after the ClientHello", want: "nats-port-ok-proto-bad", caps: "oon", inject: func(s *scene) {
+		s.later(s.Router.Divert("tcp dport 8443", middlebox.ResetAfterHello(s.Router.Dial, func(string, int) bool { return true })))
+	}},
+	{id: "X14n", what: "the pages reset by their names", want: "tls-sni-reset", caps: "nnn", inject: func(s *scene) {
+		ours := func(name string, _ int) bool { return strings.HasSuffix(name, "webprax.de") }
+		s.later(s.Router.Divert("tcp dport 443", middlebox.ResetAfterHello(s.Router.Dial, ours)))
+	}},
 	{id: "X15", what: "the group servers moved, the rule did not", want: "dns-drift-block", caps: "oon",
 		also: []string{"198.18.7.91", "198.18.7.92", "198.18.7.93"}, inject: func(s *scene) {
 			for i, old := range internet.NATSAddrs {
@@ -111,6 +144,13 @@ var blocked = []row{
 	}},
 	{id: "X20", what: "a firewall drops large ClientHellos", want: "tls-big-hello", caps: "nnn",
 		inject: func(s *scene) { s.block("tcp dport 443 meta length > 1300", "drop") }},
+	{id: "X21", what: "a login page for everything", want: "captive", caps: "nnn", inject: func(s *scene) { s.later(s.CatchAll()) }},
+	{id: "X23", what: "only a proxy", want: "proxy-required", caps: "nnn", inject: func(s *scene) {
+		s.later(s.OfferProxy())
+		s.search("praxis.lan")
+		s.resolve(practice.Resolver{Sinkhole: map[string]netip.Addr{"wpad.praxis.lan": practice.Gateway}})
+		s.block("iifname lan0 ct state new", "drop")
+	}},
 	{id: "X22", what: "a guest network", want: "guest-net", caps: "nnn", inject: func(s *scene) {
 		s.block("tcp dport { 25, 80, 110, 143, 443, 465, 587, 993, 995 }", "accept")
 		s.block("iifname lan0 ct state new", "drop")
@@ -192,4 +232,18 @@ func as(v agent.Verdict, rows []row) []row {
 func (s *scene) resolve(r practice.Resolver) {
 	s.Resolve(r)
 	s.later(func() { s.Resolve(practice.Resolver{}) })
+}
+
+// search makes domain the one in which the box looks for names without dots.
+func (s *scene) search(domain string) {
+	s.t.Helper()
+	const file = "/etc/resolv.conf" // the box's own
+	before, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append(slices.Clone(before), "search "+domain+"\n"...), 0o644)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.later(func() { _ = os.WriteFile(file, before, 0o644) })
 }

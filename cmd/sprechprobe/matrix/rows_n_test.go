@@ -73,6 +73,10 @@ var healthy = []row{
 		}
 	}},
 	{id: "N29", what: "group servers speak WebSocket over TLS"},
+	{id: "N30", what: "80 ms more to everywhere", inject: func(s *scene) {
+		s.WANLine.Set(practice.Quality{RTT: 80 * time.Millisecond})
+		s.later(func() { s.WANLine.Set(practice.Quality{}) })
+	}},
 	{id: "N31", what: "port range: TCP closed, UDP silent", profile: "zpp-hd", caps: "o--", notes: "portrange-unknown:unknown", inject: func(s *scene) {
 		s.Internet.Range(internet.Dropped, internet.Closed)
 		s.later(func() { s.Internet.Range(internet.Closed, internet.Closed) })

@@ -52,7 +52,7 @@ var lasting = []row{
 			b := s.run()
 			b.rounds(4)
 			s.redial("198.18.64.4")
-			s.WANLine.Set(practice.Quality{Delay: 35 * time.Millisecond, UpBitsPerS: 3_000_000, DownBitsPerS: 3_000_000})
+			s.WANLine.Set(practice.Quality{RTT: 70 * time.Millisecond, UpBitsPerS: 3_000_000, DownBitsPerS: 3_000_000})
 			s.later(func() { s.WANLine.Set(practice.Quality{}) })
 			b.round()
 			return b.round() // it stays known
@@ -73,7 +73,7 @@ func TestLasting(t *testing.T) {
 func (s *scene) redial(addr string) {
 	const usual = "198.18.64.2"
 	move := func(from, to string) {
-		s.Router.IP(fmt.Sprintf("address add %s/24 dev wan0\naddress del %s/24 dev wan0\nroute replace default via 198.18.64.1", to, from))
+		s.Router.IP(fmt.Sprintf("address del %s/24 dev wan0\naddress add %s/24 dev wan0\nroute replace default via 198.18.64.1", from, to))
 		s.Router.ForgetConnections()
 	}
 	move(usual, addr)
