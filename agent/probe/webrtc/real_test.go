@@ -182,6 +182,8 @@ func TestConform(t *testing.T) {
 		{"mapping", webrtc.Mapping(nil), w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"mtu udp", webrtc.MTU, w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"mtu tcp", webrtc.MTU, w.tcp, silentTCP, agent.TCP, agent.Plain},
+		{"burst", webrtc.Burst, w.udp, silentUDP, agent.UDP, agent.Plain},
+		{"flows", webrtc.Flows, w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"turn udp", webrtc.TURN(a.checker), w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"turn dtls", webrtc.TURN(a.checker), w.dtls, silentUDP, agent.UDP, agent.DTLS},
 		{"turn tcp", webrtc.TURN(a.checker), w.tcp, silentTCP, agent.TCP, agent.Plain},
