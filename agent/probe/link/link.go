@@ -86,6 +86,7 @@ func (s System) look(ctx context.Context, t agent.Target) agent.Evidence {
 	}
 	way := s.choose(names, routes)
 	v := agent.Values{}
+	s.families(routes, way).write(v)
 	why := s.state(ctx, way, v)
 	s.surroundings(v)
 
