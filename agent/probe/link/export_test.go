@@ -10,6 +10,10 @@ var (
 	IoctlAddr    = ioctlAddr
 	NetlinkAddrs = netlinkAddrs
 	Outward      = outward
+	Conflict     = conflict
+	ARPProbe     = arpProbe
+	Claims       = claims
+	IsClaim      = isClaim
 )
 
 // Neighbour is what an ARP table says of a gateway.

@@ -1,7 +1,8 @@
 // Package link collects the facts of the local side: cable, address, gateway,
 // name servers and clock. It needs no root and sends nothing but one byte to
-// the gateway's discard port. It does not know any target, asks no name server
-// and no time server, and never reads or reports hardware addresses.
+// the gateway's discard port and, where it may, the question by ARP whether
+// another device uses the box's own address. It does not know any target, asks
+// no name server and no time server, and never reports hardware addresses.
 package link
 
 import (
@@ -28,6 +29,10 @@ type System struct {
 	Synced func() (bool, error)                          // whether NTP disciplines the clock; nil: adjtimex(2)
 	Uptime func() (time.Duration, error)                 // since boot, with sleep; nil: CLOCK_BOOTTIME
 	Poke   func(context.Context, netip.Addr) <-chan bool // makes the kernel resolve a neighbour; nil: one UDP datagram
+
+	// Conflict asks whether another device uses an address of an interface, and
+	// whether that is known; nil: ARP on this machine, nothing below another root.
+	Conflict func(ctx context.Context, name string, own netip.Addr) (taken, known bool)
 }
 
 // ownLimit bounds a look even where ctx has no deadline.
@@ -51,6 +56,13 @@ func (s System) withDefaults() System {
 	}
 	if s.Poke == nil {
 		s.Poke = poke
+	}
+	switch {
+	case s.Conflict != nil:
+	case s.Root == "" || s.Root == "/":
+		s.Conflict = conflict
+	default:
+		s.Conflict = func(context.Context, string, netip.Addr) (bool, bool) { return false, false }
 	}
 	return s
 }
@@ -88,6 +100,9 @@ func (s System) look(ctx context.Context, t agent.Target) agent.Evidence {
 	v := agent.Values{}
 	s.families(routes, way).write(v)
 	why := s.state(ctx, way, v)
+	if why == "" && ctx.Err() != nil {
+		why = agent.Cancelled // before others could claim our address
+	}
 	s.surroundings(v)
 
 	e := agent.See(agent.ProbeLink, t, outcome(why), why)
@@ -132,9 +147,17 @@ func (s System) state(ctx context.Context, way route, v agent.Values) agent.Reas
 		return agent.Unsupported
 	case !local.IsValid():
 		return agent.NoLease
-	case !way.exists:
+	}
+	defer s.settleConflict(ctx, way.device, local, v)()
+	if !way.exists {
 		return agent.NoGateway
 	}
+	return s.onward(ctx, way, v)
+}
+
+// onward writes what is known of the gateway into v, and returns why it is no
+// way on.
+func (s System) onward(ctx context.Context, way route, v agent.Values) agent.Reason {
 	state := s.neighbour(ctx, way)
 	v[agent.Neighbour] = string(state)
 	switch {

@@ -73,6 +73,14 @@ func TestRealGateways(t *testing.T) {
 		lab.IP(t, "route replace default via 10.99.0.1")
 		expect(t, "answered", map[agent.Key]any{agent.Gateway: "10.99.0.1", agent.Neighbour: "reachable"})
 	})
+	t.Run("nobody else has the address", func(t *testing.T) {
+		expect(t, "answered", map[agent.Key]any{agent.AddrConflict: false})
+	})
+	t.Run("another device has the address", func(t *testing.T) {
+		lab.IP(t, "-n router addr add 10.99.0.2/24 dev lan0")
+		expect(t, "answered", map[agent.Key]any{agent.AddrConflict: true})
+		lab.IP(t, "-n router addr del 10.99.0.2/24 dev lan0")
+	})
 	t.Run("gateway that is known and answers", func(t *testing.T) {
 		expect(t, "answered", map[agent.Key]any{agent.Neighbour: "reachable"})
 	})
@@ -90,7 +98,7 @@ func TestRealGateways(t *testing.T) {
 		lab.IP(t, "addr flush dev box0")
 		lab.IP(t, "addr add fd99::2/64 dev box0 nodad")
 		lab.IP(t, "-6 route add default via fd99::9")
-		expect(t, "answered", map[agent.Key]any{agent.LocalAddr: "fd99::2/64", agent.Gateway: "fd99::9", agent.Neighbour: "unknown"})
+		expect(t, "answered", map[agent.Key]any{agent.LocalAddr: "fd99::2/64", agent.Gateway: "fd99::9", agent.Neighbour: "unknown", agent.AddrConflict: nil})
 	})
 	t.Run("IPv6 gateway that answers", func(t *testing.T) {
 		lab.IP(t, "-6 route replace default via fd99::1")
