@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"agent/probe/web/http1":          {"agent"},
 	"agent/probe/proxy":              {"agent", "agent/reach", "agent/probe/dns", "agent/probe/dns/resolvconf", "agent/probe/web/http1"},
 	"agent/probe/ipv6":               {"agent", "agent/reach", "agent/probe/dns", "agent/probe/link"},
+	"agent/probe/self":               {"agent"},
 	"agent/probe/webrtc":             {"agent", "agent/reach", "agent/trust"},
 	"agent/probe/nats":               {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
 	"agent/probe/ports":              {"agent", "agent/reach"},

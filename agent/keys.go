@@ -91,6 +91,8 @@ const (
 	ClientAddr    Key = "client_addr"
 	AddrConflict  Key = "addr_conflict"
 	Undervoltage  Key = "undervoltage"
+	StateWritable Key = "state_writable"
+	StateFree     Key = "state_free_bytes"
 	Retried       Key = "retried_count"
 	Detail        Key = "detail"
 )
@@ -178,7 +180,9 @@ var Keys = map[Key]KeyInfo{
 	NAT64:         {Words, "prefix of this network's IPv4 translator (RFC 7050)"},
 	ClientAddr:    {Words, "address that the far end saw over TCP (dropped from reports)"},
 	AddrConflict:  {Fact, "another device uses the box's address"},
-	Undervoltage:  {Fact, "the board's supply voltage was too low since it started"},
+	Undervoltage:  {Fact, "the board's supply voltage was too low at a look since the program started"},
+	StateWritable: {Fact, "the box can keep what must outlive a restart"},
+	StateFree:     {Number, "space for that, bytes"},
 	Retried:       {Number, "looks that failed just before this one answered"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
