@@ -28,9 +28,10 @@ const translated = "ipv4only.arpa"
 //
 // Values ipv6_addr and ipv6_route are what the kernel has; without both it is
 // NotLooked, no-ipv6. Where IPv4 has no route, the name servers are asked for a
-// translator, and nat64_prefix is its prefix. The outcome is that of a TCP
-// connection to t: to its IPv6 address, or by way of the translator to its IPv4
-// address; t with no address to ask is NotLooked, no-address.
+// translator, and nat64_prefix is its prefix. With t.Addr and a port of TCP the
+// outcome is that of a connection there: to an IPv6 address, or by way of the
+// translator to an IPv4 address, which is NotLooked, no-address without one.
+// Where nothing is to be asked, Answered says no more than that IPv6 is there.
 func Probe(s link.System, resolvers []netip.AddrPort) agent.Probe {
 	return func(ctx context.Context, t agent.Target) agent.Evidence {
 		if ctx.Err() != nil {
@@ -75,11 +76,12 @@ func connect(ctx context.Context, t agent.Target, has link.Families, prefix neti
 	switch {
 	case !has.IPv6Route || !has.IPv6Addr && !prefix.IsValid():
 		return agent.See(agent.ProbeIPv6, t, agent.NotLooked, agent.NoIPv6)
+	case !t.Addr.IsValid() || t.Port == 0 || t.Transport != agent.TCP:
+		return agent.See(agent.ProbeIPv6, t, agent.Answered, "")
+	case t.Addr.Is4() && !prefix.IsValid():
+		return agent.See(agent.ProbeIPv6, t, agent.NotLooked, agent.NoAddress)
 	case t.Addr.Is4():
 		t.Addr = Synthesize(prefix, t.Addr)
-	}
-	if !t.Addr.IsValid() || t.Port == 0 || t.Transport != agent.TCP {
-		return agent.See(agent.ProbeIPv6, t, agent.NotLooked, agent.NoAddress)
 	}
 	conn, r := reach.TCP(ctx, t.AddrPort())
 	if conn != nil {

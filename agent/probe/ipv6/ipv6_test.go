@@ -136,6 +136,7 @@ func TestRealNetworks(t *testing.T) {
 	t.Run("IPv4 alone", func(t *testing.T) {
 		lab.IP(t, "addr add 10.0.0.2/24 dev box0\nroute add default via 10.0.0.1")
 		expect(t, over6, "not-looked no-ipv6", facts(false, false))
+		expect(t, agent.Target{}, "not-looked no-ipv6", facts(false, false))
 	})
 	t.Run("a route without address", func(t *testing.T) {
 		lab.IP(t, "-6 route add default via fe80::1 dev box0")
@@ -151,12 +152,13 @@ func TestRealNetworks(t *testing.T) {
 		expect(t, over6, "answered", facts(true, true))
 		expect(t, silent6, "silent timeout", facts(true, true))
 		expect(t, over4, "not-looked no-address", facts(true, true)) // IPv4 needs no translator here
-		expect(t, agent.Target{}, "not-looked no-address", facts(true, true))
+		expect(t, agent.Target{}, "answered", facts(true, true))
 	})
 	t.Run("conformance", func(t *testing.T) { probetest.Conform(t, probe, over6, silent6) })
 	t.Run("IPv6 alone", func(t *testing.T) {
 		lab.IP(t, "addr del 10.0.0.2/24 dev box0")
 		expect(t, over6, "answered", facts(true, true, "2001:db8:64::/96"))
+		expect(t, agent.Target{}, "answered", facts(true, true, "2001:db8:64::/96"))
 		e := expect(t, over4, "answered", facts(true, true, "2001:db8:64::/96"))
 		if want := netip.MustParseAddr("2001:db8:64::c612:2"); e.Target.Addr != want {
 			t.Errorf("asked %v, want the translator's %v", e.Target.Addr, want)
