@@ -40,6 +40,7 @@ const (
 	ClockSkew     Key = "clock_skew_s"
 	HTTPStatus    Key = "http_status"
 	LocationHost  Key = "location_host"
+	HTTPVia       Key = "http_via"
 	WSStatus      Key = "ws_status"
 	WSUpgrade     Key = "ws_upgrade"
 	NATSVersion   Key = "nats_version"
@@ -130,6 +131,7 @@ var Keys = map[Key]KeyInfo{
 	ClockSkew:     {Number, "far end's clock minus ours, seconds"},
 	HTTPStatus:    {Number, "HTTP status of the answer"},
 	LocationHost:  {Words, "host that a redirect points to"},
+	HTTPVia:       {Fact, "the answer says that it passed an HTTP proxy, the service's or the network's"},
 	WSStatus:      {Number, "HTTP status of the WebSocket upgrade"},
 	WSUpgrade:     {Fact, "the WebSocket upgrade was accepted with our key"},
 	NATSVersion:   {Words, "server version of NATS INFO"},

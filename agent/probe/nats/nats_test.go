@@ -174,6 +174,9 @@ func TestCertificates(t *testing.T) {
 				if got := e.Values.Text(agent.NATSVersion); got != server.VERSION {
 					t.Errorf("nats_version = %q, want %q", got, server.VERSION)
 				}
+				if got, ends := e.Values.Text(agent.CertExpires), trusttest.Dead.Format(time.RFC3339); got != ends {
+					t.Errorf("cert_expires_at = %q, want %q", got, ends)
+				}
 				if got := e.Values.Text(agent.TLSMaker); got != tt.maker {
 					t.Errorf("tls_maker = %q, want %q", got, tt.maker)
 				}

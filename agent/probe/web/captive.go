@@ -24,6 +24,8 @@ const (
 // redirect to a foreign host or address is Tampered foreign-redirect; a page
 // that sends the browser to one, and a status that only portals and proxies
 // use, is Tampered block-page. That nobody answers on plain HTTP is no fault.
+// http_via says that a proxy passed the answer on; where the service's answer over
+// HTTPS does not say so too, it is one that nobody asked for.
 func Captive(ctx context.Context, t agent.Target) agent.Evidence {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
@@ -38,12 +40,16 @@ func Captive(ctx context.Context, t agent.Target) agent.Evidence {
 	if err != nil {
 		return with(e.With(agent.ConnectTime, r.RTT), classify(ctx, err, t.Addr))
 	}
-	e = e.With(agent.ConnectTime, r.RTT).With(agent.RTT, a.RTT).With(agent.HTTPStatus, a.Status)
+	e = e.With(agent.ConnectTime, r.RTT).With(agent.RTT, a.RTT).With(agent.HTTPStatus, a.Status).With(agent.HTTPVia, via(a))
 	wait, enough := context.WithTimeout(ctx, bodyWait)
 	defer enough()
 	defer http1.Bind(wait, conn)()
 	return portal(e, a)
 }
+
+// via reports whether a proxy has passed an answer on (RFC 9110 section 7.6.3).
+// Its name in the header is the practice's own affair.
+func via(a http1.Answer) bool { return a.Header.Get("Via") != "" }
 
 // portal tells the service's own answer from a captive portal's.
 func portal(e agent.Evidence, a http1.Answer) agent.Evidence {

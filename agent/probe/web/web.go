@@ -67,7 +67,8 @@ func page(ctx context.Context, c trust.Checker, t agent.Target) agent.Evidence {
 	if foreign {
 		e = e.With(agent.LocationHost, word(to))
 	}
-	return grade(e.With(agent.HTTPStatus, a.Status).With(agent.RTT, a.RTT), seen, a.Status, foreign)
+	e = e.With(agent.HTTPStatus, a.Status).With(agent.RTT, a.RTT).With(agent.HTTPVia, via(a))
+	return grade(e, seen, a.Status, foreign)
 }
 
 // dial connects and shakes hands. The connection is nil where that failed, and

@@ -138,7 +138,10 @@ func TestHTTPSGradesAnswers(t *testing.T) {
 		absent []agent.Key
 	}{
 		{name: "page", cert: good, h: status(200), want: answered(""),
-			values: agent.Values{"http_status": 200.0, "tls_issuer": "Test CA", "clock_skew_s": 0.0}, absent: []agent.Key{"tls_maker", "location_host", "ws_upgrade"}},
+			values: agent.Values{"http_status": 200.0, "tls_issuer": "Test CA", "clock_skew_s": 0.0, "http_via": false}, absent: []agent.Key{"tls_maker", "location_host", "ws_upgrade"}},
+		{name: "passed on by a proxy", cert: good, h: func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Via", "1.1 front.practice.test") }, want: answered(""), values: agent.Values{"http_via": true}},
+		{name: "expires in five days", cert: good, now: trusttest.Dead.AddDate(0, 0, -5), h: dated(trusttest.Dead.AddDate(0, 0, -5), status(200)), want: answered(""),
+			values: agent.Values{"cert_expires_at": "2026-04-01T00:00:00Z"}},
 		{name: "needs login", cert: good, h: status(401), want: answered(""), values: agent.Values{"http_status": 401.0}},
 		{name: "forbidden by the service", cert: good, h: status(403), want: answered("")},
 		{name: "not found", cert: good, h: status(404), want: answered("")},
