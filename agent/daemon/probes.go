@@ -8,11 +8,13 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/probe/dns"
+	"github.com/sprechprobe/sprechprobe/agent/probe/ipv6"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/probe/nats"
 	"github.com/sprechprobe/sprechprobe/agent/probe/path"
 	"github.com/sprechprobe/sprechprobe/agent/probe/ports"
 	"github.com/sprechprobe/sprechprobe/agent/probe/proxy"
+	"github.com/sprechprobe/sprechprobe/agent/probe/self"
 	"github.com/sprechprobe/sprechprobe/agent/probe/web"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/round"
@@ -40,12 +42,26 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 		Ports:   ports.Probe(sampledPorts),
 		IPv6:    hasIPv6,
 
-		Hello: web.Hello(checker),
-		Proxy: proxy.Probe(proxy.Network{Resolvers: resolvers}),
-		Path:  path.Path,
-		Walk:  path.Walk,
-		MTU:   webrtc.MTU,
+		Hello:     web.Hello(checker),
+		Proxy:     proxy.Probe(proxy.Network{Resolvers: resolvers}),
+		Self:      self.Probe(self.System{}),
+		V6:        ipv6.Probe(here, resolvers),
+		Translate: translate,
+		Path:      path.Path,
+		Walk:      path.Walk,
+		MTU:       webrtc.MTU,
+		Burst:     webrtc.Burst,
+		Flows:     webrtc.Flows,
 	}
+}
+
+// translate is where a translator that a look at IPv6 has found leads.
+func translate(e agent.Evidence, a netip.Addr) netip.Addr {
+	prefix, err := netip.ParsePrefix(e.Values.Text(agent.NAT64))
+	if err != nil {
+		return a
+	}
+	return ipv6.Synthesize(prefix, a)
 }
 
 // relayProbe gets an allocation with credentials, nil without them.

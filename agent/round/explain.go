@@ -151,6 +151,12 @@ func carrier(first []agent.Evidence) (agent.Target, bool) {
 	return agent.Target{}, false
 }
 
+// stumbled reports whether a look failed, or had to ask more than once.
+func stumbled(e agent.Evidence) bool {
+	n, _ := e.Values.Num(agent.Sends)
+	return bad(e) || n > 1 && e.Probe != agent.ProbeDNS
+}
+
 // load are the looks that put packets on the line by the dozen, one after the
 // other: how large they may be, then many at once while the gateway is asked
 // too, then many new flows where something has failed.
@@ -163,7 +169,7 @@ func (p Probes) load(first []agent.Evidence) [][]step {
 		maybe(p.MTU, agent.ProbeMTU, t),
 		append(maybe(p.Burst, agent.ProbeBurst, t), maybe(p.Gateway, agent.ProbeGateway, agent.Target{})...),
 	}
-	if slices.ContainsFunc(first, bad) {
+	if slices.ContainsFunc(first, stumbled) {
 		out = append(out, maybe(p.Flows, agent.ProbeFlows, t))
 	}
 	return out

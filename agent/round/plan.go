@@ -94,7 +94,7 @@ func (p Probes) addresses(t agent.Target, known map[string][]netip.Addr) []netip
 	var out []netip.Addr
 	v4, v6 := 0, 0
 	for _, a := range all {
-		a = a.Unmap()
+		a = p.lead(a.Unmap())
 		switch {
 		case a.Is4() && v4 < mostV4:
 			v4++
@@ -103,9 +103,30 @@ func (p Probes) addresses(t agent.Target, known map[string][]netip.Addr) []netip
 		default:
 			continue
 		}
-		out = append(out, a)
+		out = union(out, []netip.Addr{a})
 	}
 	return out
+}
+
+// through leaves only the way over a translator, if this round found one, which
+// is looked for where there is no IPv4.
+func (p Probes) through(first []agent.Evidence) Probes {
+	translate := p.Translate
+	p.Translate = nil
+	for _, e := range first {
+		if translate != nil && e.Probe == agent.ProbeIPv6 && e.Values.Text(agent.NAT64) != "" {
+			p.Translate = func(_ agent.Evidence, a netip.Addr) netip.Addr { return translate(e, a) }
+		}
+	}
+	return p
+}
+
+// lead is where packets to an address have to go.
+func (p Probes) lead(a netip.Addr) netip.Addr {
+	if p.Translate == nil || !a.Is4() {
+		return a
+	}
+	return p.Translate(agent.Evidence{}, a)
 }
 
 // steps are the looks at all targets: each address, port and variant.

@@ -57,6 +57,9 @@ type Probes struct {
 	Addrs func(agent.Evidence) []netip.Addr
 	// IPv6 reports whether the box has a route to public IPv6 addresses.
 	IPv6 func() bool
+	// Translate is the address that leads to an IPv4 address through the translator
+	// that a look at IPv6 has found; nil: there is none.
+	Translate func(v6 agent.Evidence, a netip.Addr) netip.Addr
 }
 
 // Run makes a round for the profiles and returns its passes. A deep one also asks
@@ -73,6 +76,7 @@ func Run(ctx context.Context, p Probes, profiles []agent.Profile, deep bool) [][
 		opening = append(opening, step{probe: p.DNS, name: agent.ProbeDNS, target: h})
 	}
 	first := runAll(ctx, opening, nil)
+	p = p.through(first)
 	steps := p.steps(targets, p.resolve(first))
 	seen := runAll(ctx, steps, nil)
 	first = append(first, seen...)

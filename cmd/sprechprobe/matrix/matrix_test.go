@@ -237,7 +237,7 @@ func classify(r row, got agent.Report) string {
 		return missed
 	case !slices.Equal(want, have):
 		return wrongCause
-	case got.Verdict != r.verdict || !like(r.caps, caps(got)) || r.hd > got.Capabilities[agent.HD]:
+	case got.Verdict != r.verdict || !like(r.caps, caps(got)) || offersHD(got) && got.Capabilities[agent.HD] < r.hd:
 		return wrongHarm
 	}
 	for _, n := range expected(r.notes) {
@@ -246,6 +246,11 @@ func classify(r row, got agent.Report) string {
 		}
 	}
 	return right
+}
+
+func offersHD(r agent.Report) bool {
+	_, ok := r.Profiles[0].Capabilities[agent.HD]
+	return ok
 }
 
 // expected reads codes and causes.

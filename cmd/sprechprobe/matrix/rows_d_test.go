@@ -73,7 +73,7 @@ var degraded = []row{
 		}},
 	{id: "D24", what: "the router takes only some of the new connections", want: "nat-table-full", caps: "lll",
 		inject: func(s *scene) {
-			s.block("udp dport != 53 ct state new numgen random mod 100 < 45", "drop")
+			s.block("udp dport != 53 ct state new numgen random mod 100 < 55", "drop")
 		}},
 	{id: "D25", what: "the relay's certificate has run out", want: "cert-bad:vendor", caps: "olo",
 		inject: func(s *scene) { s.relay(internet.Relay{Expired: true}) }},
