@@ -106,7 +106,7 @@ func (q *question) send() error {
 	_ = q.s.conn.SetWriteDeadline(q.start.Add(q.end + time.Second))
 	var err error
 	for range 4 {
-		if _, err = q.s.conn.WriteToUDPAddrPort(q.msg, q.to); err == nil || errors.Is(err, unix.EMSGSIZE) {
+		if err = q.s.write(q.msg, q.to); err == nil || errors.Is(err, unix.EMSGSIZE) {
 			return err
 		}
 	}

@@ -69,14 +69,13 @@ func (c *packetConn) explain(n notice) error {
 // Write sends a datagram. An error that is only the echo of an ICMP error is
 // left to Read, which knows who sent it.
 func (c *packetConn) Write(b []byte) (int, error) {
-	var n int
 	var err error
 	for range 4 {
-		if n, err = c.s.conn.WriteToUDPAddrPort(b, c.to); err == nil {
-			return n, nil
+		if err = c.s.write(b, c.to); err == nil {
+			return len(b), nil
 		}
 	}
-	return n, err
+	return 0, err
 }
 
 func (c *packetConn) Close() error                       { return c.s.Close() }

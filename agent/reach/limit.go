@@ -18,7 +18,7 @@ import (
 // reason icmp-ttl-exceeded, and its ICMP.From is the router at that distance.
 func (s *Socket) Limit(hops int) error {
 	var err error
-	ctlErr := s.raw.Control(func(fd uintptr) { err = limit(int(fd), s.LocalAddr().Addr(), hops) })
+	ctlErr := s.raw.Control(func(fd uintptr) { err = limit(int(fd), s.family, hops) })
 	if ctlErr != nil {
 		return ctlErr
 	}

@@ -22,10 +22,18 @@ const maxAnswer = 4096
 // Socket is one unconnected UDP socket that hears ICMP errors. It may talk to
 // several destinations one after another; concurrent calls of Ask take turns.
 type Socket struct {
-	conn *net.UDPConn
-	raw  syscall.RawConn
-	turn chan struct{} // holds one token while somebody asks
-	buf  [maxAnswer + 1]byte
+	conn   packets
+	raw    syscall.RawConn
+	family netip.Addr    // of which the socket is
+	header bool          // what is read begins with the IPv4 header
+	turn   chan struct{} // holds one token while somebody asks
+	buf    [maxAnswer + 1]byte
+}
+
+// packets is what package net offers for both kinds of socket.
+type packets interface {
+	net.PacketConn
+	syscall.Conn
 }
 
 // Listen opens a socket on a free port of the wildcard address of the family
@@ -48,19 +56,34 @@ func Listen(family netip.Addr) (*Socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s socket: %w", network, err)
 	}
-	conn := pc.(*net.UDPConn)
+	return newSocket(pc.(*net.UDPConn), family)
+}
+
+func newSocket(conn packets, family netip.Addr) (*Socket, error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		_ = conn.Close()
-		return nil, fmt.Errorf("open %s socket: %w", network, err)
+		return nil, err
 	}
-	return &Socket{conn: conn, raw: raw, turn: make(chan struct{}, 1)}, nil
+	return &Socket{conn: conn, raw: raw, family: family, turn: make(chan struct{}, 1)}, nil
+}
+
+// write sends one datagram.
+func (s *Socket) write(b []byte, to netip.AddrPort) error {
+	var err error
+	switch c := s.conn.(type) {
+	case *net.UDPConn:
+		_, err = c.WriteToUDPAddrPort(b, to)
+	default:
+		_, err = c.WriteTo(b, &net.IPAddr{IP: to.Addr().AsSlice(), Zone: to.Addr().Zone()})
+	}
+	return err
 }
 
 // Close closes the socket; an Ask under way ends as NotLooked.
 func (s *Socket) Close() error { return s.conn.Close() }
 
-// LocalAddr is the address and port that the socket is bound to.
+// LocalAddr is the address and port that a UDP socket is bound to.
 func (s *Socket) LocalAddr() netip.AddrPort {
 	return s.conn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
@@ -167,7 +190,15 @@ func (s *Socket) listen(fd int) heard {
 			continue
 		}
 		n = min(n, len(s.buf)) // with MSG_TRUNC, n is the true length
-		return heard{kind: datagram, data: s.buf[:n], from: addrPort(from), lag: lag(oob[:oobn])}
+		return heard{kind: datagram, data: s.content(n), from: addrPort(from), lag: lag(oob[:oobn])}
 	}
 	return heard{}
+}
+
+// content is what a datagram of n bytes in buf holds for who asked.
+func (s *Socket) content(n int) []byte {
+	if !s.header || n == 0 {
+		return s.buf[:n]
+	}
+	return s.buf[min(n, int(s.buf[0]&0xF)*4):n] // RFC 791 section 3.1, IHL
 }

@@ -164,9 +164,8 @@ func timespec(b []byte) time.Time {
 // If so, IPv6 that is too big for the interface is cut here, to its smallest MTU,
 // because routers do not cut it.
 func (s *Socket) Fragment(may bool) error {
-	v4 := s.LocalAddr().Addr().Unmap().Is4()
 	var err error
-	ctlErr := s.raw.Control(func(fd uintptr) { err = fragment(int(fd), v4, may) })
+	ctlErr := s.raw.Control(func(fd uintptr) { err = fragment(int(fd), s.family.Is4(), may) })
 	if ctlErr != nil {
 		return ctlErr
 	}

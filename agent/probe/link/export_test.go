@@ -25,3 +25,10 @@ func Neighbour(table []byte, a netip.Addr, device string) string {
 func (r route) Device() string      { return r.device }
 func (r route) Gateway() netip.Addr { return r.gateway }
 func (r route) Metric() uint64      { return r.metric }
+
+// The echo messages, for fuzzing.
+var (
+	EchoRequest = echoRequest
+	EchoReply   = echoReply
+	Checksum    = checksum
+)

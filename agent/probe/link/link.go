@@ -1,8 +1,9 @@
 // Package link collects the facts of the local side: cable, address, gateway,
-// name servers and clock. It needs no root and sends nothing but one byte to
-// the gateway's discard port and, where it may, the question by ARP whether
-// another device uses the box's own address. It does not know any target, asks
-// no name server and no time server, and never reports hardware addresses.
+// name servers and clock, and what gets lost on the way to the gateway. It needs
+// no root and sends nothing but one byte to the gateway's discard port, echo
+// requests to the gateway and, where it may, the question by ARP whether another
+// device uses the box's own address. It does not know any target, asks no name
+// server and no time server, and never reports hardware addresses.
 package link
 
 import (

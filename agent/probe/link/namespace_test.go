@@ -31,6 +31,7 @@ func furnish(t *testing.T) {
 // each other.
 func TestRealGateways(t *testing.T) {
 	lab.Program(t, "ip", "iproute2")
+	t.Parallel() // each has its own network, and mostly waits
 	if !lab.Inside(t) {
 		return
 	}

@@ -3,7 +3,6 @@ package webrtc
 import (
 	"context"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/pion/stun/v2"
@@ -21,8 +20,6 @@ const (
 	flowCount = 40
 	flowPace  = 10 * time.Millisecond
 	flowAgain = 700 * time.Millisecond
-
-	clearLoss = 0.1 // a part that is no accident any more
 )
 
 // Burst sends 60 Binding requests within 0.2 s from one socket, as the beginning
@@ -119,42 +116,17 @@ func (b *burst) late(sent []time.Duration) bool {
 }
 
 func (b *burst) evidence(e agent.Evidence, sent []time.Duration) agent.Evidence {
-	var trips []time.Duration
+	var trips reach.Trips
 	for _, a := range b.arrived {
 		trips = append(trips, max(0, a.at-sent[a.shot]))
 	}
-	e = e.With(agent.Sent, len(sent)).
-		With(agent.Received, len(trips)).
+	e = reach.Count(trips.Times(e), len(sent), len(trips)).
 		With(agent.SendRate, math.Round(float64(len(sent)-1)/(sent[len(sent)-1]-sent[0]).Seconds()))
-	e = tripTimes(e, trips)
 	if len(trips) > 1 {
-		e = e.With(agent.Jitter, jitter(trips))
+		e = e.With(agent.Jitter, trips.Jitter())
 	}
-	if lossy(len(sent), len(trips)) {
-		e = found(e, agent.Answered, agent.LostSome)
+	if e.Reason == agent.LostSome {
 		e = with(e, reach.Result{ICMP: b.reject.ICMP}.Evidence(e.Probe, e.Target).Values)
 	}
 	return e
-}
-
-// lossy reports whether a clear part was lost.
-func lossy(sent, received int) bool { return float64(sent-received) >= clearLoss*float64(sent) }
-
-// tripTimes adds the median of round trips and the longest.
-func tripTimes(e agent.Evidence, trips []time.Duration) agent.Evidence {
-	if len(trips) == 0 {
-		return e
-	}
-	sorted := slices.Sorted(slices.Values(trips))
-	return e.With(agent.RTT, sorted[len(sorted)/2]).With(agent.RTTMax, sorted[len(sorted)-1])
-}
-
-// jitter is the interarrival jitter of RFC 3550 section 6.4.1, of round trips in
-// the order in which their ends arrived.
-func jitter(trips []time.Duration) time.Duration {
-	var j float64
-	for i := 1; i < len(trips); i++ {
-		j += (math.Abs(float64(trips[i]-trips[i-1])) - j) / 16
-	}
-	return time.Duration(j)
 }

@@ -3,7 +3,6 @@ package webrtc_test
 import (
 	"net/netip"
 	"testing"
-	"time"
 
 	"github.com/pion/stun/v2"
 
@@ -120,29 +119,5 @@ func TestBurstIntoSilence(t *testing.T) {
 	counts(t, e, 60, 0, 0)
 	if e.Values[agent.RTT] != nil || e.Values[agent.Jitter] != nil {
 		t.Errorf("times of answers that never came: %v", e.Values)
-	}
-}
-
-func TestJitter(t *testing.T) {
-	const ms = time.Millisecond
-	swing := func(low, high time.Duration) (trips []time.Duration) {
-		for range 200 {
-			trips = append(trips, low, high)
-		}
-		return trips
-	}
-	for _, tt := range []struct {
-		trips []time.Duration
-		want  time.Duration
-	}{
-		{nil, 0},
-		{[]time.Duration{20 * ms}, 0},
-		{swing(20*ms, 20*ms), 0},
-		{[]time.Duration{20 * ms, 36 * ms}, ms}, // a sixteenth of the first difference
-		{swing(20*ms, 36*ms), 16 * ms},          // settles where all differences are
-	} {
-		if got := webrtc.Jitter(tt.trips).Round(time.Microsecond); got != tt.want {
-			t.Errorf("jitter of %d trips = %v, want %v", len(tt.trips), got, tt.want)
-		}
 	}
 }

@@ -51,9 +51,6 @@ func Stream(q request, r io.Reader) (Answer, agent.Reason, error) {
 	return seen(a), why, err
 }
 
-// Jitter is that of RFC 3550.
-var Jitter = jitter
-
 // MayFollow is whether a server may send us to another.
 var MayFollow = mayFollow
 

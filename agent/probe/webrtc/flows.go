@@ -26,7 +26,7 @@ func Flows(ctx context.Context, t agent.Target) agent.Evidence {
 	if ctx.Err() != nil {
 		return agent.See(agent.ProbeFlows, t, agent.NotLooked, agent.Cancelled)
 	}
-	var trips []time.Duration
+	var trips reach.Trips
 	received := 0
 	for _, r := range seen {
 		if r.Outcome != agent.Answered {
@@ -40,13 +40,8 @@ func Flows(ctx context.Context, t agent.Target) agent.Evidence {
 	if received == 0 {
 		return seen[0].Evidence(agent.ProbeFlows, t)
 	}
-	e := agent.See(agent.ProbeFlows, t, agent.Answered, "").
-		With(agent.Sent, len(seen)).
-		With(agent.Received, received)
-	if lossy(len(seen), received) {
-		e.Reason = agent.LostSome
-	}
-	return tripTimes(e, trips)
+	e := agent.See(agent.ProbeFlows, t, agent.Answered, "")
+	return reach.Count(trips.Times(e), len(seen), received)
 }
 
 // flows asks from fresh sockets, which are closed when all are done.
