@@ -26,7 +26,7 @@ type found struct {
 	result reach.Result // Answered: by DNS, whatever the rcode
 	rcode  dnsmessage.RCode
 	addrs  []netip.Addr // IPv4 first, sorted, at most maxAddrs
-	late   bool         // not before it was asked again
+	late   bool         // not before it was asked again, or not all of it
 }
 
 func (f found) answered() bool { return f.result.Outcome == agent.Answered }
@@ -217,7 +217,9 @@ func combine(server netip.AddrPort, replies map[dnsmessage.Type]reply) found {
 	a, aaaa := replies[dnsmessage.TypeA], replies[dnsmessage.TypeAAAA]
 	standIn := a.result.Outcome != agent.Answered && aaaa.result.Outcome == agent.Answered &&
 		(len(aaaa.addrs) > 0 || aaaa.rcode != dnsmessage.RCodeSuccess)
-	f := found{server: server, result: a.result, rcode: a.rcode, late: a.late}
+	_, both := replies[dnsmessage.TypeAAAA]
+	half := both && a.result.Outcome == agent.Answered && a.rcode == dnsmessage.RCodeSuccess && aaaa.result.Outcome != agent.Answered
+	f := found{server: server, result: a.result, rcode: a.rcode, late: a.late || half}
 	if standIn {
 		f.result, f.rcode = aaaa.result, aaaa.rcode
 	}

@@ -42,6 +42,7 @@ func TestWhoWasNoHelp(t *testing.T) {
 		{"slow", []func(query) []packet{late(800*time.Millisecond, fine)}, "answered", 0, -1, ""},
 		{"too slow to count", []func(query) []packet{late(1700*time.Millisecond, fine)}, "answered", 0, 0, ""},
 		{"one lost", []func(query) []packet{losing(first, fine)}, "answered", 0, 0, "8 of 8"},
+		{"AAAA lost", []func(query) []packet{only(dnsmessage.TypeA, fine)}, "answered", 0, 0, "8 of 8"},
 		{"some lost", []func(query) []packet{losing(fourth, fine)}, "answered", 0, 0, "6 of 8"},
 		{"some lost, slow", []func(query) []packet{losing(fourth, late(600*time.Millisecond, fine))}, "answered", 0, 0, "6 of 8"},
 		{"some lost, and no such name", []func(query) []packet{losing(fourth, zone())}, "refused nxdomain", 0, 0, "6 of 8"},
