@@ -68,14 +68,19 @@ func TestCoturnListeners(t *testing.T) {
 	cases.Wait()
 }
 
-// A server that does STUN only ignores an Allocate. On TCP its watchdog may
-// reset or close the connection after a while, so only UDP is looked at.
+// A server that does STUN only ignores an Allocate, but it shows that the way is
+// open. On TCP its watchdog may reset or close the connection after a while, so
+// only UDP is looked at.
 func TestCoturnSTUNOnly(t *testing.T) {
 	t.Parallel()
 	c := startCoturn(t, "--stun-only", "--no-tls", "--no-dtls")
 	target := at(netip.AddrPortFrom(c.addr, 3478), agent.UDP, agent.Plain)
 	check(t, webrtc.STUN(t.Context(), target), brief{Outcome: agent.Answered})
-	check(t, webrtc.TURN(newAuthority(t).checker)(t.Context(), target), brief{Outcome: agent.Silent, Reason: agent.Timeout})
+	e := webrtc.TURN(newAuthority(t).checker)(t.Context(), target)
+	check(t, e, brief{Outcome: agent.Answered}, agent.RTT, agent.Sends)
+	if got, want := e.Values.Text(agent.Detail), "no answer to Allocate, but to Binding"; got != want {
+		t.Errorf("detail = %q, want %q", got, want)
+	}
 }
 
 func TestCoturnSTUN(t *testing.T) {

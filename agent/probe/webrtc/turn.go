@@ -28,6 +28,10 @@ const (
 //   - A certificate that is not the target's is Tampered with trust's reason;
 //     the Allocate is sent all the same. An expired one is Answered with that
 //     reason.
+//   - A server that gives no 401 over UDP, because it has given too many to this
+//     practice's public address or does STUN only, is asked for a Binding at the
+//     same port: an answer to that is Answered too, for the way is open, without
+//     reason and code, and detail says so.
 //   - On a connection that came up, HTTP or anything else that is not TURN is
 //     Tampered; an alert, a reset or a close is Refused; 3 s of nothing are
 //     Silent. connect_ms stays beside each of them.
@@ -55,6 +59,9 @@ func allocate(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 	var a answer
 	if t.Transport == agent.UDP && t.Variant == agent.Plain {
 		e, a = askOnce(ctx, agent.ProbeTURN, t, newAllocate(), left(until, allocateEnd))
+		if e.Outcome == agent.Silent {
+			return unchallenged(ctx, e, until), a
+		}
 	} else {
 		var w *way
 		if w, e = open(ctx, c, t, until); w != nil {
@@ -67,6 +74,20 @@ func allocate(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 		e.Reason = a.reason()
 	}
 	return e, a
+}
+
+// unchallenged asks a server that was silent to an Allocate for what costs it no
+// challenge. coturn counts its 401 per second and source address, over UDP only
+// (unauthorized-ratelimit), and says nothing beyond its limit.
+func unchallenged(ctx context.Context, e agent.Evidence, until time.Time) agent.Evidence {
+	b, _ := askOnce(ctx, agent.ProbeTURN, e.Target, newBinding(), left(until, bindingAfter))
+	if b.Outcome != agent.Answered {
+		return e
+	}
+	sends := e.Values[agent.Sends]
+	e = found(with(e, b.Values), agent.Answered, "").With(agent.Detail, "no answer to Allocate, but to Binding")
+	e.Values[agent.Sends] = sends
+	return e
 }
 
 // reason says what an answer to an Allocate without credentials proves.

@@ -27,6 +27,7 @@ const bound = 5800 * time.Millisecond
 const (
 	bindingEnd   = 5 * time.Second
 	allocateEnd  = 4500 * time.Millisecond // over UDP
+	bindingAfter = 1200 * time.Millisecond // of an Allocate that nobody answered
 	mappingEnd   = 4 * time.Second         // all destinations together
 	handshakeEnd = 4 * time.Second         // TLS or DTLS
 	streamEnd    = 3 * time.Second         // an answer on a connection that is up
