@@ -106,6 +106,11 @@ func (c *Coturn) args(r Relay) []string {
 	} else {
 		args = append(args, "--lt-cred-mech", "--user="+User+":"+Password)
 	}
+	if r.NoTLS && r.NoDTLS { // it would leave the port of TLS closed
+		for _, a := range c.addrs {
+			args = append(args, "--aux-server="+net.JoinHostPort(a, "5349"))
+		}
+	}
 	if r.Quota > 0 {
 		args = append(args, fmt.Sprintf("--total-quota=%d", r.Quota))
 	}
