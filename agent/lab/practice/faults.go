@@ -22,6 +22,9 @@ func (pr *Practice) Unplug() (plug func()) {
 func (pr *Practice) setPort(state, carrier string) {
 	pr.t.Helper()
 	lab.Batch(pr.t, "fw", "link set port1 "+state)
+	if pr.nic != nil {
+		pr.nic.setCarrier(state == "up")
+	}
 	pr.await("the carrier is "+carrier, func() bool {
 		b, err := os.ReadFile("/sys/class/net/" + Interface + "/carrier")
 		return err == nil && strings.TrimSpace(string(b)) == carrier

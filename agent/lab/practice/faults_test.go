@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
+	"os/exec"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -28,6 +32,109 @@ func TestUnplug(t *testing.T) {
 	}
 	plug()
 	connects(t, web, "ok", "plugged in again")
+}
+
+// A slow interface says so, is so, and can be unplugged.
+func TestNIC(t *testing.T) {
+	p := build(t, practice.Plan{NIC: practice.NIC{MbitPerS: 10, HalfDuplex: true}})
+	if p == nil {
+		return
+	}
+	for file, want := range map[string]string{"speed": "10\n", "duplex": "half\n", "carrier": "1\n"} {
+		if b, err := os.ReadFile("/sys/class/net/eth0/" + file); err != nil || string(b) != want {
+			t.Errorf("%s is %q, %v; want %q", file, b, err, want)
+		}
+	}
+	p.Internet.Range(internet.Echoed, internet.Echoed)
+	c, err := net.Dial("tcp", "198.18.7.40:12000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const size, least = 250_000, 2 * 250_000 * 8 * time.Second / 10_000_000
+	began := time.Now()
+	go func() { _, _ = c.Write(make([]byte, size)) }()
+	if _, err := io.ReadFull(c, make([]byte, size)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < least {
+		t.Errorf("%d bytes there and back took %v, want %v at least", size, took, least)
+	}
+	plug := p.Unplug()
+	plug()
+	connects(t, web, "ok", "plugged in again")
+}
+
+// Two boxes have one public address, and one may take the other's here.
+func TestPC(t *testing.T) {
+	p := build(t, practice.Plan{PC: true})
+	if p == nil {
+		return
+	}
+	c, err := p.PC.Dial(t.Context(), "tcp", web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := c.LocalAddr().(*net.TCPAddr).AddrPort().Addr(); got != practice.PCAddr {
+		t.Errorf("the other host is %v", got)
+	}
+	connects(t, web, "ok", "with another host")
+}
+
+func TestIPv6(t *testing.T) {
+	p := build(t, practice.Plan{IPv6: true})
+	if p == nil {
+		return
+	}
+	six := net.JoinHostPort(internet.V6(internet.WebAddr).String(), "443")
+	connects(t, six, "ok", "by IPv6")
+	p.Internet.Names.Change((*internet.Zone).Dual)
+	if got, err := net.LookupHost("video.webprax.de"); err != nil || len(got) != 2 {
+		t.Errorf("addresses %q, %v; want one of each family", got, err)
+	}
+	broken := p.Provider.Block("meta nfproto ipv6", "drop")
+	connects(t, six, "silent", "with IPv6 broken")
+	connects(t, web, "ok", "with IPv6 broken")
+	broken.Remove()
+	// Nobody comes in.
+	if c, err := p.Internet.Net.Dial(t.Context(), "udp6", "[2001:2:0:178::20]:9"); err != nil {
+		t.Error(err)
+	} else {
+		defer c.Close()
+		_, _ = c.Write([]byte("hello"))
+		_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+		if _, err := c.Read(make([]byte, 5)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("from outside: %v, want silence", err)
+		}
+	}
+}
+
+func TestIPv6Only(t *testing.T) {
+	p := build(t, practice.Plan{IPv6Only: true})
+	if p == nil {
+		return
+	}
+	got, err := net.DefaultResolver.LookupNetIP(t.Context(), "ip6", "nats1.webprax.de")
+	if err != nil || len(got) != 1 || !practice.NAT64.Contains(got[0]) {
+		t.Fatalf("addresses %v, %v; want one of %v", got, err, practice.NAT64)
+	}
+	connects(t, netip.AddrPortFrom(got[0], internet.NATSPort).String(), "ok", "by NAT64")
+	if c, err := net.Dial("tcp4", web); !errors.Is(err, syscall.ENETUNREACH) {
+		t.Errorf("IPv4: %v, %v; want network unreachable", c, err)
+	}
+}
+
+func TestRunAhead(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	r := p.RunAhead(exec.Command("date", "+%s"), 48*time.Hour)
+	seconds, err := strconv.ParseInt(strings.TrimSpace(r.Out), 10, 64)
+	if off := time.Until(time.Unix(seconds, 0)); err != nil || off < 47*time.Hour {
+		t.Errorf("it is %q, %v ahead", r.Out, off)
+	}
 }
 
 func TestGatewayAndLine(t *testing.T) {

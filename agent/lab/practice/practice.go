@@ -30,17 +30,20 @@ type Plan struct {
 	Uplink   Uplink
 	IPv6     bool // everywhere; names tell once [internet.Zone.Dual] is called
 	DHCP     bool // the box asks for its address, see [Practice.Ask]
+	IPv6Only bool // in the practice; IPv4 by NAT64 and DNS64 of the provider
 	PC       bool // another host in the LAN, see [Practice.PC]
+	NIC      NIC
 	Internet internet.Plan
 }
 
 // Where things are in the practice.
 var (
-	LAN     = netip.MustParsePrefix("192.168.178.0/24")
-	LAN6    = netip.MustParsePrefix("2001:2:0:178::/64")
-	Gateway = netip.MustParseAddr("192.168.178.1")
-	BoxAddr = netip.MustParseAddr("192.168.178.20")
-	PCAddr  = netip.MustParseAddr("192.168.178.21")
+	LAN      = netip.MustParsePrefix("192.168.178.0/24")
+	LAN6     = netip.MustParsePrefix("2001:2:0:178::/64")
+	Gateway  = netip.MustParseAddr("192.168.178.1")
+	Gateway6 = netip.MustParseAddr("2001:2:0:178::1")
+	BoxAddr  = netip.MustParseAddr("192.168.178.20")
+	PCAddr   = netip.MustParseAddr("192.168.178.21")
 )
 
 // Interface is the box's.
@@ -61,6 +64,7 @@ type Practice struct {
 	plan       Plan
 	resolvConf string
 	names      *lab.Process
+	nic        *cable // nil for a virtual cable
 }
 
 // New builds a practice around this process, which becomes its box: sockets and
@@ -69,13 +73,19 @@ type Practice struct {
 // process. All is gone with the process.
 func New(t testing.TB, p Plan) *Practice {
 	t.Helper()
+	p.IPv6 = p.IPv6 || p.IPv6Only
 	pr := &Practice{t: t, plan: p}
 	pr.networks()
 	in := lab.Open(t, "inet")
 	pr.routers()
 	pr.Internet = internet.Start(t, in, pr.internetPlan())
 	pr.lines()
-	pr.writeResolvers(Gateway)
+	if p.IPv6Only {
+		pr.translate()
+		pr.writeResolvers(Gateway6)
+	} else {
+		pr.writeResolvers(Gateway)
+	}
 	pr.Resolve(Resolver{})
 	if p.DHCP {
 		pr.Ask()
@@ -101,8 +111,12 @@ link set lo up`)
 	for _, n := range []string{"", "fw", "isp", "core", "inet"} {
 		pr.in(n, func() { lab.Set(pr.t, "ipv6/conf/default/accept_dad 0\nipv6/conf/all/accept_dad 0") })
 	}
-	lab.Batch(pr.t, "", `link add eth0 type veth peer name port1 netns fw
-link add line0 netns isp type veth peer name wan0 netns fw
+	if pr.plan.NIC == (NIC{}) {
+		lab.Batch(pr.t, "", "link add eth0 type veth peer name port1 netns fw")
+	} else {
+		pr.plugNIC()
+	}
+	lab.Batch(pr.t, "", `link add line0 netns isp type veth peer name wan0 netns fw
 link add core0 netns isp type veth peer name provider0 netns core
 link add inet0 netns core type veth peer name core0 netns inet
 link set eth0 address 02:00:c0:a8:b2:14 gso_max_segs 1`)
@@ -157,7 +171,7 @@ func (pr *Practice) box() {
 	// After the switch: the kernel hurries with the news of a carrier only where
 	// the other end is up already, and takes a second else.
 	lab.Batch(pr.t, "", "link set eth0 up")
-	if !pr.plan.DHCP {
+	if !pr.plan.DHCP && !pr.plan.IPv6Only {
 		lab.Batch(pr.t, "", "address add 192.168.178.20/24 dev eth0\nroute add default via 192.168.178.1")
 	}
 	if pr.plan.IPv6 {
