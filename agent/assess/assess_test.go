@@ -175,11 +175,15 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("link", with(agent.Speed, 10e6)).on("link", with(agent.Duplex, "half")) }},
 	{id: "D23 powerline", want: "lan-unstable", verdict: "limited", caps: "lll", cause: agent.CausePractice,
 		edit: func(w *world) {
-			w.add(many(agent.ProbeGateway, 20, 19).With(agent.Jitter, 22)).add(many(agent.ProbeBurst, 60, 58).With(agent.Jitter, 24))
+			w.add(many(agent.ProbeGateway, 20, 19).With(agent.Jitter, 22)).add(many(agent.ProbeBurst, 60, 58).With(agent.RTT, 40).With(agent.RTTMax, 75))
+		}},
+	{id: "D23 powerline that only delays", want: "lan-unstable", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.add(many(agent.ProbeGateway, 20, 20).With(agent.RTT, 60)).add(many(agent.ProbeBurst, 60, 60).With(agent.RTT, 75).With(agent.RTTMax, 80))
 		}},
 	{id: "a router that is slow for itself alone", want: "", verdict: "ready", caps: "ooo",
 		edit: func(w *world) {
-			w.add(many(agent.ProbeGateway, 20, 14).With(agent.Jitter, 22)).add(many(agent.ProbeBurst, 60, 60).With(agent.Jitter, 1))
+			w.add(many(agent.ProbeGateway, 20, 14).With(agent.Jitter, 22).With(agent.RTT, 40)).add(many(agent.ProbeBurst, 60, 60).With(agent.RTT, 20).With(agent.RTTMax, 24))
 		}},
 	{id: "D24 no room for new connections", want: "nat-table-full", verdict: "limited", caps: "lll", cause: agent.CausePractice,
 		edit: func(w *world) { w.add(many(agent.ProbeFlows, 40, 22)).add(many(agent.ProbeBurst, 60, 60)) }},

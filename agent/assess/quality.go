@@ -71,36 +71,41 @@ func (v *view) lossIn(p agent.ProbeName, enough float64) (look int, ratio float6
 	return 0, 0, false
 }
 
-// What a local cable never does: lose a tenth, or shake by milliseconds that are
-// many times its own round trip.
+// What a local cable never does: lose a tenth, shake by milliseconds, or take as
+// long as the way through half a country.
 const (
 	cableLoss   = 0.1
-	cableJitter = 8 // milliseconds
+	cableJitter = 8  // milliseconds
+	cableTrip   = 20 // milliseconds
 )
 
-// lanUnstable: the way to the router already loses or shakes what the way to the
-// service does. A router that is slow to answer for itself alone is none.
+// lanUnstable: the way to the router already loses, shakes or delays what the way
+// to the service does. A router that is slow to answer for itself alone is none.
 func lanUnstable(v *view, _ agent.Profile) []claim {
 	i, loss, ok := v.lossIn(agent.ProbeGateway, 10)
-	if !ok {
+	j, farLoss, also := v.lossIn(agent.ProbeBurst, 20)
+	if !ok || !also {
 		return nil
 	}
-	e := &v.evidence[i]
-	jitter, _ := e.Values.Num(agent.Jitter)
-	far, farLoss, _ := v.lossIn(agent.ProbeBurst, 20)
-	farJitter, _ := v.evidence[far].Values.Num(agent.Jitter)
-	if !(loss >= cableLoss && farLoss > 0) && !(jitter >= cableJitter && farJitter >= cableJitter) {
+	near, far := &v.evidence[i], &v.evidence[j]
+	jitter, _ := near.Values.Num(agent.Jitter)
+	trip, _ := near.Values.Num(agent.RTT)
+	farTrip, _ := far.Values.Num(agent.RTT)
+	farMax, _ := far.Values.Num(agent.RTTMax)
+	loses := loss >= cableLoss && farLoss > 0
+	shakes := jitter >= cableJitter && farMax-farTrip >= cableJitter
+	delays := trip >= cableTrip && farTrip >= trip*0.7
+	if !loses && !shakes && !delays {
 		return nil
 	}
-	lostWord, ofWord := "", ""
-	if sent, lost := series(e); lost > 0 {
+	lostWord, ofWord, jitterWord := "", "", ""
+	if sent, lost := series(near); lost > 0 {
 		lostWord, ofWord = whole(lost), whole(sent)
 	}
-	jitterWord := ""
-	if jitter >= cableJitter {
+	if jitter >= 1 {
 		jitterWord = whole(jitter)
 	}
-	return one(found([]int{i, far}, "", "gateway", v.gateway(), "lost", lostWord, "of", ofWord, "jitter_ms", jitterWord))
+	return one(found([]int{i, j}, "", "gateway", v.gateway(), "lost", lostWord, "of", ofWord, "jitter_ms", jitterWord))
 }
 
 // Shares of a burst that are lost to a limit and not to a bad line, and from

@@ -50,6 +50,7 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 		Path:      path.Path,
 		Walk:      path.Walk,
 		MTU:       webrtc.MTU,
+		Gateway:   link.Gateway(here),
 		Burst:     webrtc.Burst,
 		Flows:     webrtc.Flows,
 	}

@@ -18,7 +18,14 @@ func troubled(first []agent.Evidence) bool {
 	return slices.ContainsFunc(first, func(e agent.Evidence) bool { return service(e) && e.Probe != agent.ProbePorts && bad(e) })
 }
 
-func service(e agent.Evidence) bool { return e.Target.Addr.IsValid() && e.Target.Transport != "" }
+// service reports whether a look was one at a service.
+func service(e agent.Evidence) bool {
+	switch e.Probe {
+	case agent.ProbeWeb, agent.ProbeSTUN, agent.ProbeTURN, agent.ProbeNATS, agent.ProbePorts:
+		return e.Target.Addr.IsValid()
+	}
+	return false
+}
 
 func bad(e agent.Evidence) bool { return e.Outcome != agent.Answered && e.Outcome != agent.NotLooked }
 
@@ -31,7 +38,7 @@ func connected(e agent.Evidence) bool {
 // explain are the looks that say why others failed, and over which routers the
 // way leads.
 func (p Probes) explain(first []agent.Evidence, deep bool) []step {
-	out := p.walks(first, deep)
+	out := p.walks(first)
 	out = append(out, p.hellos(first)...)
 	if noWeb(first) {
 		out = append(out, maybe(p.Proxy, agent.ProbeProxy, firstWeb(first))...)
@@ -47,8 +54,8 @@ func (p Probes) explain(first []agent.Evidence, deep bool) []step {
 }
 
 // walks asks where packets end that came to nothing, at each door once, with one
-// that is open as the control. A range that is silent is walked in deep rounds.
-func (p Probes) walks(first []agent.Evidence, deep bool) []step {
+// that is open as the control.
+func (p Probes) walks(first []agent.Evidence) []step {
 	if p.Walk == nil {
 		return nil
 	}
@@ -58,10 +65,28 @@ func (p Probes) walks(first []agent.Evidence, deep bool) []step {
 		t := agent.Target{Host: e.Target.Host, Addr: e.Target.Addr, Port: e.Target.Port, Transport: e.Target.Transport}
 		known := slices.ContainsFunc(out, func(s step) bool { return s.target.AddrPort() == t.AddrPort() && s.target.Transport == t.Transport })
 		if !ok || known || spare(e, first) || len(out) == mostWalks || !service(e) || !bad(e) || connected(e) || e.Outcome == agent.Tampered ||
-			e.Probe == agent.ProbePorts && !deep {
+			e.Probe == agent.ProbePorts || e.Probe == agent.ProbeWalk {
 			continue
 		}
 		out = append(out, step{probe: p.Walk(control), name: agent.ProbeWalk, target: t})
+	}
+	return out
+}
+
+// besideRanges asks where the packets to UDP ranges end, beside those to a STUN
+// server on the same machine, and does not wait for either: most servers are
+// silent on most ports, and only this tells silence from a wall.
+func (p Probes) besideRanges(steps []step) []step {
+	var out []step
+	for _, s := range steps {
+		t := s.target
+		i := slices.IndexFunc(steps, func(o step) bool {
+			return o.name == agent.ProbeSTUN && o.target.Addr == t.Addr && o.target.Transport == t.Transport
+		})
+		if p.Walk != nil && s.name == agent.ProbePorts && t.Transport == agent.UDP && t.Addr.IsValid() && i >= 0 {
+			at := agent.Target{Host: t.Host, Addr: t.Addr, Port: t.Port, Transport: t.Transport}
+			out = append(out, step{probe: p.Walk(steps[i].target), name: agent.ProbeWalk, target: at})
+		}
 	}
 	return out
 }

@@ -84,6 +84,8 @@ func TestExplain(t *testing.T) {
 		{name: "a range is silent, deep", deep: true, targets: []agent.Target{stun, media},
 			answer: map[string]func(int) agent.Evidence{"ports turn.example:10000-20000/udp 203.0.113.7": is(agent.Silent, agent.Timeout)},
 			want:   append(slices.Clone(line), flows, "walk beside turn.example:3478/udp turn.example:10000/udp 203.0.113.7")},
+		{name: "a range answers, deep", deep: true, targets: []agent.Target{stun, media},
+			want: append(slices.Clone(line), "walk beside turn.example:3478/udp turn.example:10000/udp 203.0.113.7")},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

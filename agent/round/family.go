@@ -78,7 +78,10 @@ func answeredBy(steps []step, seen []agent.Evidence) map[string]time.Duration {
 	for i, e := range seen {
 		if kin := steps[i].kin; kin != "" && e.Outcome == agent.Answered {
 			ms, _ := e.Values.Num(agent.RTT)
-			out[kin] = max(out[kin], time.Duration(ms*float64(time.Millisecond)))
+			took := time.Duration(ms * float64(time.Millisecond))
+			if known, ok := out[kin]; !ok || took < known {
+				out[kin] = took
+			}
 		}
 	}
 	return out

@@ -18,6 +18,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ import (
 )
 
 // Limit bounds a whole round. The worst case, everything dropped, ends sooner.
-const Limit = 14 * time.Second
+const Limit = 13 * time.Second
 
 // Probes are the looks that a round is made of.
 type Probes struct {
@@ -78,10 +79,15 @@ func Run(ctx context.Context, p Probes, profiles []agent.Profile, deep bool) [][
 	first := runAll(ctx, opening, nil)
 	p = p.through(first)
 	steps := p.steps(targets, p.resolve(first))
-	seen := runAll(ctx, steps, nil)
-	first = append(first, seen...)
+	var beside []step
+	if deep {
+		beside = p.besideRanges(steps)
+	}
+	all := runAll(ctx, append(slices.Clone(steps), beside...), nil)
+	seen := all[:len(steps)]
+	first = append(first, all...)
 
-	again := failing(append(opening, steps...), first)
+	again := failing(slices.Concat(opening, steps, beside), first)
 	deep = deep || troubled(first)
 	again = append(again, p.controls(targets, first)...)
 	again = append(again, p.explain(first, deep)...)
@@ -173,7 +179,7 @@ func blame(what any, stack []byte) string {
 func failing(steps []step, seen []agent.Evidence) []step {
 	var out []step
 	for i, e := range seen {
-		if bad(e) && !(e.Probe == agent.ProbePorts && e.Outcome == agent.Silent) {
+		if bad(e) && e.Probe != agent.ProbeWalk && !(e.Probe == agent.ProbePorts && e.Outcome == agent.Silent) {
 			out = append(out, steps[i])
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
 	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
 	"github.com/sprechprobe/sprechprobe/agent/light"
+	"github.com/sprechprobe/sprechprobe/agent/probe/ipv6"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 )
 
@@ -141,8 +142,12 @@ func (s *scene) check() agent.Report { return s.checkWith("") }
 
 func (s *scene) checkWith(config string) agent.Report {
 	s.t.Helper()
-	res := s.Run(exec.Command(os.Getenv(programVar), "check", "--format", "json", "--config", s.config(config)))
-	var r agent.Report
+	return s.read(s.Run(exec.Command(os.Getenv(programVar), "check", "--format", "json", "--config", s.config(config))))
+}
+
+// read is the report that a check has written.
+func (s *scene) read(res practice.Result) (r agent.Report) {
+	s.t.Helper()
 	if err := json.Unmarshal([]byte(res.Out), &r); err != nil {
 		s.t.Fatalf("check said %q, %q: %v", res.Out, res.Err, err)
 	}
@@ -315,10 +320,11 @@ func wanted(r row) string {
 // strays fails if anything left the box for an address that it has no business
 // with: only the profile's targets, the gateway and the resolver, which it is.
 func (s *scene) strays() {
-	allowed := map[netip.Addr]bool{practice.Gateway: true}
+	gateway6 := practice.LAN6.Addr().Next()
+	allowed := map[netip.Addr]bool{practice.Gateway: true, gateway6: true}
 	for _, a := range append([]netip.Addr{internet.WebAddr, internet.TURNAddr, internet.TURNOther, internet.MeetAddr, internet.STUNAddr,
 		internet.ReportAddr}, internet.NATSAddrs[:]...) {
-		allowed[a], allowed[internet.V6(a)] = true, true
+		allowed[a], allowed[internet.V6(a)], allowed[ipv6.Synthesize(practice.NAT64, a)] = true, true, true
 	}
 	for _, a := range s.row.also {
 		allowed[netip.MustParseAddr(a)] = true

@@ -184,15 +184,8 @@ var blocked = []row{
 
 // Offline: nothing at all.
 var offline = []row{
-	{id: "X01", what: "cable out", want: "link-down", inject: func(s *scene) {
-		s.Router.IP("link set port1 down")
-		s.later(func() { s.Router.IP("link set port1 up") })
-	}},
-	{id: "X03", what: "the gateway answers no ARP", want: "gw-unreach", inject: func(s *scene) {
-		s.Router.IP("link set lan0 arp off")
-		s.box("neigh flush dev eth0")
-		s.later(func() { s.Router.IP("link set lan0 arp on") })
-	}},
+	{id: "X01", what: "cable out", want: "link-down", inject: func(s *scene) { s.later(s.Unplug()) }},
+	{id: "X03", what: "the gateway answers no ARP", want: "gw-unreach", inject: func(s *scene) { s.later(s.MuteGateway()) }},
 	{id: "X04", what: "the line is dead", want: "wan-down:isp", inject: func(s *scene) {
 		s.Router.IP("route replace blackhole default")
 		s.later(func() { s.Router.IP("route del blackhole default\nroute add default via 198.18.64.1") })
@@ -207,6 +200,12 @@ var offline = []row{
 }
 
 func TestDegraded(t *testing.T) { play(t, practice.Plan{}, as(agent.VerdictLimited, degraded)) }
+
+func TestSlowCable(t *testing.T) {
+	play(t, practice.Plan{NIC: practice.NIC{MbitPerS: 10, HalfDuplex: true}}, as(agent.VerdictLimited, []row{
+		{id: "D22", what: "ten megabit, half duplex", want: "link-slow", caps: "lll", hd: agent.No},
+	}))
+}
 
 func TestBlocked(t *testing.T) { play(t, practice.Plan{}, as(agent.Blocked, blocked)) }
 

@@ -3,6 +3,8 @@ package matrix
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -85,6 +87,9 @@ var healthy = []row{
 		s.Internet.Web.Show(internet.Page{Cert: s.Internet.Leaf(time.Now().AddDate(0, 0, 5))})
 		s.later(func() { s.Internet.Web.Show(internet.Page{}) })
 	}},
+	{id: "N34", what: "the clock two days ahead, and no time server", want: "clock-wrong:box", look: (*scene).checkAhead, inject: func(s *scene) {
+		s.block("udp dport 123", "drop")
+	}},
 	{id: "N37", what: "no plain HTTP to the vendor", inject: func(s *scene) { s.block("tcp dport 80", "drop") }},
 	{id: "N38", what: "UDP mappings live 30 s", inject: func(s *scene) {
 		s.Router.Set("netfilter/nf_conntrack_udp_timeout 30\nnetfilter/nf_conntrack_udp_timeout_stream 30")
@@ -129,6 +134,12 @@ func TestBrokenIPv6(t *testing.T) {
 	}))
 }
 
+func TestIPv6Only(t *testing.T) {
+	play(t, practice.Plan{IPv6Only: true}, ready([]row{
+		{id: "N19", what: "no IPv4, but a translator", notes: "net-v6only"},
+	}))
+}
+
 // Scenes that several rows share.
 
 func (s *scene) relay(r internet.Relay) {
@@ -139,6 +150,13 @@ func (s *scene) relay(r internet.Relay) {
 func (s *scene) bus(i int, b internet.Bus) {
 	s.Internet.NATS[i].Restart(b)
 	s.later(func() { s.Internet.NATS[i].Restart(internet.Bus{}) })
+}
+
+// checkAhead lets the box look with a clock that is two days ahead.
+func (s *scene) checkAhead() agent.Report {
+	s.t.Helper()
+	cmd := exec.Command(os.Getenv(programVar), "check", "--format", "json", "--config", s.config(""))
+	return s.read(s.RunAhead(cmd, 48*time.Hour))
 }
 
 // smallLine is a line that carries less, and says so.

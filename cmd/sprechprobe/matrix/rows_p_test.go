@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
@@ -30,6 +32,43 @@ var reporting = []row{
 }
 
 func TestReporting(t *testing.T) { play(t, practice.Plan{}, ready(reporting)) }
+
+// The box itself is unfit: no verdict.
+var unfit = []row{
+	{id: "P05", what: "the board's supply too weak", want: "box-power:box", caps: "ooo", inject: func(s *scene) { s.later(s.undervoltage()) }},
+	{id: "P06", what: "another device has the box's address", want: "addr-conflict", caps: "***", inject: func(s *scene) {
+		lab.Batch(s.t, s.PC.Name(), "address add 192.168.178.20/24 dev eth0")
+		s.later(func() { lab.Batch(s.t, s.PC.Name(), "address del 192.168.178.20/24 dev eth0") })
+	}},
+}
+
+func TestUnfit(t *testing.T) { play(t, practice.Plan{PC: true}, as(agent.VerdictUnknown, unfit)) }
+
+// undervoltage puts the sensor of a Raspberry Pi into the box's /sys, with its
+// alarm, beside what is there of the network.
+func (s *scene) undervoltage() (undo func()) {
+	s.t.Helper()
+	const classes = "/sys/class"
+	net := s.t.TempDir()
+	must := func(err error) {
+		s.t.Helper()
+		if err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	must(unix.Mount(classes+"/net", net, "", unix.MS_BIND|unix.MS_REC, ""))
+	must(unix.Mount("tmpfs", classes, "tmpfs", 0, ""))
+	must(os.MkdirAll(classes+"/net", 0o755))
+	must(unix.Mount(net, classes+"/net", "", unix.MS_BIND|unix.MS_REC, ""))
+	must(os.MkdirAll(classes+"/hwmon/hwmon0", 0o755))
+	must(os.WriteFile(classes+"/hwmon/hwmon0/name", []byte("rpi_volt\n"), 0o644))
+	must(os.WriteFile(classes+"/hwmon/hwmon0/in0_lcrit_alarm", []byte("1\n"), 0o644))
+	return func() {
+		must(unix.Unmount(classes+"/net", unix.MNT_DETACH))
+		must(unix.Unmount(classes, unix.MNT_DETACH))
+		must(unix.Unmount(net, unix.MNT_DETACH))
+	}
+}
 
 // What only shows over several rounds.
 var lasting = []row{
