@@ -19,10 +19,11 @@ import (
 // insideVar names the test that this process was started for.
 const insideVar = "SPRECHPROBE_LAB_INSIDE"
 
-// Inside runs the calling top-level test again, in a process with a network of its
-// own (only a loopback that is down), its own /sys and an empty /run, without root
-// as root of a user namespace. It reports whether this is that process; the other
-// one has then told the outcome as its own, and has only to return:
+// Inside runs the calling top-level test again, with those of its parts that were
+// asked for, in a process with a network of its own (only a loopback that is down),
+// its own /sys and an empty /run, without root as root of a user namespace. It
+// reports whether this is that process; the other one has then told the outcome as
+// its own, and has only to return:
 //
 //	if !lab.Inside(t) {
 //		return

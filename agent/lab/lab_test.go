@@ -129,6 +129,100 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
+// A network can be entered from any goroutine, and what is opened there stays.
+func TestNetwork(t *testing.T) {
+	lab.Program(t, "ip", "iproute2")
+	if !lab.Inside(t) {
+		return
+	}
+	lab.Batch(t, "", "netns add far")
+	lab.Batch(t, "far", "link set lo up\naddress add 192.0.2.7/32 dev lo")
+	far := lab.Open(t, "far")
+	if far.Name() != "far" {
+		t.Errorf("its name is %q", far.Name())
+	}
+	heard := make(chan string, 2)
+	l, err := far.Listen("tcp", "192.0.2.7:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		b, _ := io.ReadAll(c)
+		heard <- string(b)
+	}()
+	p, err := far.ListenPacket("udp", "192.0.2.7:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, network := range []string{"tcp", "udp"} {
+		go func() {
+			c, err := far.Dial(t.Context(), network, "192.0.2.7:7")
+			if err != nil {
+				heard <- err.Error()
+				return
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, "hello by "+network)
+		}()
+		if network == "udp" {
+			b := make([]byte, 100)
+			n, _, err := p.ReadFrom(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			heard <- string(b[:n])
+		}
+		if got := <-heard; got != "hello by "+network {
+			t.Errorf("heard %q", got)
+		}
+	}
+	if c, err := net.Dial("tcp", "192.0.2.7:7"); err == nil {
+		t.Errorf("the far network is here: %v", c.RemoteAddr())
+	}
+	reset := "chain c { type filter hook input priority 0; tcp dport 7 reject with tcp reset; }"
+	for _, rules := range []string{reset, ""} {
+		lab.In(t, "far", func() { lab.Table(t, "mine", rules) })
+		c, err := far.Dial(t.Context(), "tcp", "192.0.2.7:7")
+		if (err == nil) == (rules != "") {
+			t.Errorf("with the table %q: %v", rules, err)
+		}
+		if err == nil {
+			c.Close()
+		}
+	}
+	if got := endOf(t, func(t testing.TB) { lab.Open(t, "nowhere") }); !strings.Contains(got, "nowhere") {
+		t.Errorf("a network that is not there: %q", got)
+	}
+}
+
+// Of a test inside only those parts run that were asked for.
+func TestParts(t *testing.T) {
+	const asked = "SPRECHPROBE_LAB_PARTS"
+	if os.Getenv(asked) == "" {
+		lab.Program(t, "ip", "iproute2")
+		cmd := exec.Command("/proc/self/exe", "-test.v", "-test.run=^TestParts$/^two$")
+		cmd.Env = append(os.Environ(), asked+"=1")
+		out, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(out), "TestParts/one") || !strings.Contains(string(out), "--- PASS: TestParts/two ") {
+			t.Errorf("%v:\n%s", err, out)
+		}
+		return
+	}
+	if !lab.Inside(t) {
+		return
+	}
+	for _, part := range []string{"one", "two"} {
+		t.Run(part, func(*testing.T) {})
+	}
+}
+
 func TestStart(t *testing.T) {
 	cat := exec.Command(lab.Program(t, "sh", "dash"), "-c", "echo hello; cat; echo gone")
 	in, err := cat.StdinPipe()

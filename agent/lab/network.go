@@ -43,6 +43,16 @@ func NFT(t testing.TB, rules string) {
 	run(t, "flush ruleset\n"+rules+"\n", Program(t, "nft", "nftables"), "-f", "-")
 }
 
+// Table replaces one table of family inet, or removes it where there are no rules.
+func Table(t testing.TB, name, rules string) {
+	t.Helper()
+	script := fmt.Sprintf("table inet %[1]s {}\ndelete table inet %[1]s\n", name)
+	if rules != "" {
+		script += fmt.Sprintf("table inet %s {\n%s\n}\n", name, rules)
+	}
+	run(t, script, Program(t, "nft", "nftables"), "-f", "-")
+}
+
 // run runs a program to its end, which on a busy machine has been late.
 func run(t testing.TB, input, program string, args ...string) {
 	t.Helper()

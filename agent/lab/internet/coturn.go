@@ -106,7 +106,7 @@ func (c *Coturn) args(r Relay) []string {
 	} else {
 		args = append(args, "--lt-cred-mech", "--user="+User+":"+Password)
 	}
-	if r.NoTLS && r.NoDTLS { // it would leave the port of TLS closed
+	if r.NoTLS && r.NoDTLS { // it would leave the port of TLS closed, and is to speak plain there
 		for _, a := range c.addrs {
 			args = append(args, "--aux-server="+net.JoinHostPort(a, "5349"))
 		}

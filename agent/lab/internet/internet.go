@@ -105,7 +105,7 @@ func Start(t testing.TB, in *lab.Network, p Plan) *Internet {
 	t.Cleanup(i.Meet.Stop)
 	i.small()
 	bus := func(name string, addr netip.Addr, b Bus) *NATS {
-		n := &NATS{t: t, in: in, name: name, addr: addr.String(), port: NATSPort, right: leaf}
+		n := &NATS{t: t, in: in, name: name, addr: addr.String(), port: NATSPort, right: leaf, store: t.TempDir()}
 		n.Restart(b)
 		t.Cleanup(n.Stop)
 		return n
@@ -265,8 +265,8 @@ func (i *Internet) Range(udp, tcp Fate) {
 	}
 	filtered := strings.ReplaceAll(filter.String(), "tcp dport 10000-20000 reject", "tcp dport 10000-20000 reject with tcp reset")
 	i.must(i.Net.Do(func() {
-		lab.NFT(i.t, "table inet range {\nchain filter { type filter hook input priority 0;\n"+filtered+
-			"}\nchain nat { type nat hook prerouting priority -100;\n"+nat.String()+"}\n}")
+		lab.Table(i.t, "range", "chain filter { type filter hook input priority 0;\n"+filtered+
+			"}\nchain nat { type nat hook prerouting priority -100;\n"+nat.String()+"}")
 	}))
 }
 

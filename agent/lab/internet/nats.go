@@ -39,6 +39,7 @@ type NATS struct {
 	addr  string
 	port  int
 	right *tls.Certificate
+	store string // of JetStream, which outlives a restart
 
 	// Server is what runs now, for clients in this process.
 	Server *server.Server
@@ -80,7 +81,7 @@ func (n *NATS) options(b Bus) *server.Options {
 		Username: b.User, Password: b.Password, TLSTimeout: 5,
 	}
 	if b.JetStream {
-		o.JetStream, o.StoreDir = true, n.t.TempDir()
+		o.JetStream, o.StoreDir = true, n.store
 	}
 	ws := b.Fallback
 	switch b.Speech {

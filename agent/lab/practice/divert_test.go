@@ -25,11 +25,16 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
 )
 
-// issuer shakes hands and tells who signed for the server, or how it failed.
+// issuer shakes hands and tells who signed for the server, or how it failed. Only
+// large hellos are met by silence here.
 func issuer(t *testing.T, to, name string, protos ...string) string {
 	t.Helper()
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 20 * time.Second}, Config: &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: protos}}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	patience := 20 * time.Second
+	if len(protos) > 0 {
+		patience = time.Second
+	}
+	d := tls.Dialer{Config: &tls.Config{ServerName: name, InsecureSkipVerify: true, NextProtos: protos}}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", to)
 	if err != nil {
@@ -38,6 +43,8 @@ func issuer(t *testing.T, to, name string, protos ...string) string {
 	defer c.Close()
 	return c.(*tls.Conn).ConnectionState().PeerCertificates[0].Issuer.CommonName
 }
+
+const long = 20 * time.Second
 
 func fate(err error) string {
 	switch {
@@ -90,7 +97,7 @@ func TestIntercept(t *testing.T) {
 	expect(t, "no longer intercepted", issuer(t, web, "video.webprax.de"), "Lab Root")
 
 	stop = p.Router.Divert("tcp dport { 443, 8443 }", middlebox.StripUpgrade(p.Router.Dial, p.Internet.CA))
-	expect(t, "a page through a proxy of old", get(t, p, "https://video.webprax.de/"), "200")
+	expect(t, "a page through a proxy of old", get(t, p, long, "https://video.webprax.de/"), "200")
 	expect(t, "WebSocket through a proxy of old", upgrades(t, p, "wss://video.webprax.de/ws"), "no")
 	expect(t, "NATS through a proxy of old", upgrades(t, p, "wss://nats1.webprax.de:8443/"), "no")
 	stop()
@@ -116,7 +123,7 @@ func bindingOverTCP(t *testing.T, to string) string {
 }
 
 // get tells the status of a page and where it leads; it trusts the lab.
-func get(t *testing.T, p *practice.Practice, at string, through ...string) string {
+func get(t *testing.T, p *practice.Practice, patience time.Duration, at string, through ...string) string {
 	t.Helper()
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: p.Internet.CA.Pool()}, DisableKeepAlives: true}
 	for _, proxy := range through {
@@ -126,7 +133,7 @@ func get(t *testing.T, p *practice.Practice, at string, through ...string) strin
 		}
 		tr.Proxy = http.ProxyURL(u)
 	}
-	client := &http.Client{Transport: tr, Timeout: 2 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: tr, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	r, err := client.Get(at)
 	if err != nil {
 		if strings.Contains(err.Error(), "certificate") {
@@ -194,14 +201,14 @@ func TestCatchAll(t *testing.T) {
 	}
 	undo := p.CatchAll()
 	const portal = "302 https://login.hotspot.example/login"
-	expect(t, "http", get(t, p, "http://video.webprax.de/"), portal)
-	expect(t, "https", get(t, p, "https://video.webprax.de/"), "foreign certificate")
+	expect(t, "http", get(t, p, long, "http://video.webprax.de/"), portal)
+	expect(t, "https", get(t, p, long, "https://video.webprax.de/"), "foreign certificate")
 	expect(t, "TLS", issuer(t, "5.75.182.248:8443", "nats1.webprax.de"), "Hotspot CA")
 	if got := binding(t, udp(t), at(internet.TURNAddr, 3478)); got.IsValid() {
 		t.Errorf("STUN gets out: %v", got)
 	}
 	undo()
-	expect(t, "https, freed", get(t, p, "https://video.webprax.de/"), "200")
+	expect(t, "https, freed", get(t, p, long, "https://video.webprax.de/"), "200")
 }
 
 func TestOfferProxy(t *testing.T) {
@@ -212,8 +219,8 @@ func TestOfferProxy(t *testing.T) {
 	stop := p.OfferProxy()
 	p.Resolve(practice.Resolver{WPAD: true})
 	direct := p.Router.Block("tcp dport 443", "drop")
-	expect(t, "direct", get(t, p, "https://video.webprax.de/"), "silent")
-	expect(t, "by the proxy", get(t, p, "https://video.webprax.de/", "http://192.168.178.1:3128"), "200")
+	expect(t, "direct", get(t, p, time.Second, "https://video.webprax.de/"), "silent")
+	expect(t, "by the proxy", get(t, p, long, "https://video.webprax.de/", "http://192.168.178.1:3128"), "200")
 	r, err := http.Get("http://wpad/wpad.dat")
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +231,7 @@ func TestOfferProxy(t *testing.T) {
 	}
 	stop()
 	direct.Remove()
-	expect(t, "direct again", get(t, p, "https://video.webprax.de/"), "200")
+	expect(t, "direct again", get(t, p, long, "https://video.webprax.de/"), "200")
 }
 
 // An ALG spoils MAPPED-ADDRESS, and XOR-MAPPED-ADDRESS escapes it.

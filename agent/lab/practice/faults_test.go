@@ -327,6 +327,36 @@ func transfer(to string) error {
 	return nil
 }
 
+// A connection that is idle for longer than the router remembers is dead.
+func TestForgottenConnection(t *testing.T) {
+	p := build(t, practice.Plan{})
+	if p == nil {
+		return
+	}
+	p.Internet.Range(internet.Echoed, internet.Echoed)
+	p.Router.Set("netfilter/nf_conntrack_tcp_timeout_established 1")
+	c, err := net.Dial("tcp", "198.18.7.40:12000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	say := func() error {
+		_ = c.SetDeadline(time.Now().Add(700 * time.Millisecond))
+		if _, err := c.Write([]byte("hello")); err != nil {
+			return err
+		}
+		_, err := io.ReadFull(c, make([]byte, 5))
+		return err
+	}
+	if err := say(); err != nil {
+		t.Fatalf("at once: %v", err)
+	}
+	<-time.After(2500 * time.Millisecond) // the kernel's time cannot be turned on
+	if err := say(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("after a while: %v, want silence", err)
+	}
+}
+
 // A UDP mapping lives as long as the router is told, and a table has an end.
 func TestConnectionTable(t *testing.T) {
 	p := build(t, practice.Plan{NAT: practice.Symmetric})

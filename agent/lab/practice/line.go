@@ -94,13 +94,11 @@ func (r *Router) rate(dev string, bitsPerS int, queue time.Duration) {
 // lose drops packets of both directions at random.
 func (r *Router) lose(dev string, ratio float64) {
 	r.t.Helper()
-	script := "table inet lossy {}\ndelete table inet lossy\n"
+	rules := ""
 	if ratio > 0 {
 		pick := fmt.Sprintf("numgen random mod 100000 < %d drop", int(math.Round(ratio*100000)))
-		script += `table inet lossy {
-	chain up { type filter hook prerouting priority -310; iifname ` + dev + " " + pick + `; }
-	chain down { type filter hook postrouting priority 310; oifname ` + dev + " " + pick + `; }
-}`
+		rules = "chain up { type filter hook prerouting priority -310; iifname " + dev + " " + pick + "; }\n" +
+			"chain down { type filter hook postrouting priority 310; oifname " + dev + " " + pick + "; }"
 	}
-	r.run(script)
+	r.do(func() { lab.Table(r.t, "lossy", rules) })
 }

@@ -40,7 +40,7 @@ func (pr *Practice) Resolve(r Resolver) {
 	pr.Router.do(func() { pr.names = lab.Start(pr.t, cmd, nil) })
 	pr.names.Await(pr.t, "it resolves", func() bool {
 		ask := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return pr.Router.Net.Dial(ctx, "tcp", Gateway.String()+":53")
+			return pr.Router.Net.Dial(ctx, "tcp", pr.Host(1).String()+":53")
 		}}
 		ctx, cancel := context.WithTimeout(pr.t.Context(), time.Second)
 		defer cancel()
@@ -66,10 +66,10 @@ func (pr *Practice) dnsmasq(r Resolver) []string {
 		args = append(args, "--stop-dns-rebind")
 	}
 	if r.WPAD {
-		args = append(args, "--address=/wpad/"+Gateway.String(), "--dhcp-option=252,"+wpadURL)
+		args = append(args, "--address=/wpad/"+pr.Host(1).String(), fmt.Sprintf("--dhcp-option=252,http://%s/wpad.dat", pr.Host(1)))
 	}
 	if pr.plan.DHCP && !r.NoDHCP {
-		args = append(args, "--dhcp-range=192.168.178.20,192.168.178.20,1h", "--dhcp-authoritative", "--no-ping",
+		args = append(args, fmt.Sprintf("--dhcp-range=%[1]s,%[1]s,1h", pr.Host(20)), "--dhcp-authoritative", "--no-ping",
 			"--dhcp-leasefile="+filepath.Join(pr.t.TempDir(), "leases"))
 	}
 	return args

@@ -33,10 +33,11 @@ type Plan struct {
 	IPv6Only bool // in the practice; IPv4 by NAT64 and DNS64 of the provider
 	PC       bool // another host in the LAN, see [Practice.PC]
 	NIC      NIC
+	LAN      netip.Prefix // zero is 192.168.178.0/24; a FRITZ!Box has its guests in 192.168.179.0/24
 	Internet internet.Plan
 }
 
-// Where things are in the practice.
+// Where things are in the practice, unless its [Plan] has another LAN.
 var (
 	LAN      = netip.MustParsePrefix("192.168.178.0/24")
 	LAN6     = netip.MustParsePrefix("2001:2:0:178::/64")
@@ -74,6 +75,9 @@ type Practice struct {
 func New(t testing.TB, p Plan) *Practice {
 	t.Helper()
 	p.IPv6 = p.IPv6 || p.IPv6Only
+	if !p.LAN.IsValid() {
+		p.LAN = LAN
+	}
 	pr := &Practice{t: t, plan: p}
 	pr.networks()
 	in := lab.Open(t, "inet")
@@ -84,13 +88,21 @@ func New(t testing.TB, p Plan) *Practice {
 		pr.translate()
 		pr.writeResolvers(Gateway6)
 	} else {
-		pr.writeResolvers(Gateway)
+		pr.writeResolvers(pr.Host(1))
 	}
 	pr.Resolve(Resolver{})
 	if p.DHCP {
 		pr.Ask()
 	}
 	return pr
+}
+
+// Host is an address of the LAN by its last number: the router's is 1, the box's 20
+// and the PC's 21.
+func (pr *Practice) Host(number byte) netip.Addr {
+	b := pr.plan.LAN.Addr().As4()
+	b[3] = number
+	return netip.AddrFrom4(b)
 }
 
 func (pr *Practice) internetPlan() internet.Plan {
@@ -120,17 +132,17 @@ link set lo up`)
 link add core0 netns isp type veth peer name provider0 netns core
 link add inet0 netns core type veth peer name core0 netns inet
 link set eth0 address 02:00:c0:a8:b2:14 gso_max_segs 1`)
-	lab.Batch(pr.t, "fw", `link set lo up
+	lab.Batch(pr.t, "fw", fmt.Sprintf(`link set lo up
 link add lan0 type bridge forward_delay 0
 link set port1 master lan0 up
 link set lan0 up
 link set wan0 up
-address add 192.168.178.1/24 dev lan0
+address add %s/24 dev lan0
 address add 2001:2:0:178::1/64 dev lan0 nodad
 address add 198.18.64.2/24 dev wan0
 address add 2001:2:0:64::2/64 dev wan0 nodad
 route add default via 198.18.64.1
-route add default via 2001:2:0:64::1`)
+route add default via 2001:2:0:64::1`, pr.Host(1)))
 	pr.box()
 	lab.Batch(pr.t, "isp", `link set lo up
 link set line0 up
@@ -172,7 +184,7 @@ func (pr *Practice) box() {
 	// the other end is up already, and takes a second else.
 	lab.Batch(pr.t, "", "link set eth0 up")
 	if !pr.plan.DHCP && !pr.plan.IPv6Only {
-		lab.Batch(pr.t, "", "address add 192.168.178.20/24 dev eth0\nroute add default via 192.168.178.1")
+		lab.Batch(pr.t, "", fmt.Sprintf("address add %s/24 dev eth0\nroute add default via %s", pr.Host(20), pr.Host(1)))
 	}
 	if pr.plan.IPv6 {
 		lab.Batch(pr.t, "", "address add 2001:2:0:178::20/64 dev eth0 nodad\nroute add default via 2001:2:0:178::1")
@@ -202,7 +214,7 @@ route add default via 100.64.10.1`)
 	case SecondRouter:
 		pr.secondRouter()
 	}
-	pr.Router = newRouter(pr.t, "fw", "lan0", "wan0", pr.plan.NAT, BoxAddr)
+	pr.Router = newRouter(pr.t, "fw", "lan0", "wan0", pr.plan.NAT, pr.Host(20))
 	pr.Provider = newRouter(pr.t, "isp", "line0", "core0", nat, netip.Addr{})
 	pr.Core = newRouter(pr.t, "core", "provider0", "inet0", NoNAT, netip.Addr{})
 	if pr.plan.PC {
@@ -232,10 +244,10 @@ func (pr *Practice) addPC() {
 	pr.t.Helper()
 	lab.Batch(pr.t, "", "netns add pc")
 	lab.Batch(pr.t, "fw", "link add port2 type veth peer name eth0 netns pc\nlink set port2 master lan0 up")
-	lab.Batch(pr.t, "pc", `link set lo up
+	lab.Batch(pr.t, "pc", fmt.Sprintf(`link set lo up
 link set eth0 up gso_max_segs 1
-address add 192.168.178.21/24 dev eth0
-route add default via 192.168.178.1`)
+address add %s/24 dev eth0
+route add default via %s`, pr.Host(21), pr.Host(1)))
 	pr.PC = lab.Open(pr.t, "pc")
 }
 

@@ -22,6 +22,7 @@ import (
 func build(t *testing.T, p practice.Plan) *practice.Practice {
 	t.Helper()
 	lab.Program(t, "ip", "iproute2")
+	t.Parallel() // they mostly wait
 	if !lab.Inside(t) {
 		return nil
 	}
@@ -250,6 +251,33 @@ func TestSecondRouter(t *testing.T) {
 		t.Errorf("mapped to %v, want the second router's address", got)
 	}
 	route(t, "[192.168.178.1 192.168.0.1 198.18.64.1 198.18.1.1]")
+}
+
+// A guest network has other addresses, and a scan of it leaves traces.
+func TestGuests(t *testing.T) {
+	p := build(t, practice.Plan{LAN: netip.MustParsePrefix("192.168.179.0/24")})
+	if p == nil {
+		return
+	}
+	p.Router.Forget()
+	lookup(t, "video.webprax.de", "198.18.7.10", "as a guest")
+	connects(t, web, "ok", "as a guest")
+	if got := p.Router.Asked(); len(got) > 1 || len(got) == 1 && got[0] != p.Host(1) {
+		t.Errorf("looked for %v, want the router at most", got)
+	}
+	c, err := net.Dial("udp", p.Host(77).String()+":9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, _ = c.Write([]byte("anybody?"))
+	if got := p.Router.Asked(); !slices.Contains(got, p.Host(77)) {
+		t.Errorf("looked for %v, want %v too", got, p.Host(77))
+	}
+	p.Router.Forget()
+	if got := p.Router.Asked(); len(got) != 0 {
+		t.Errorf("looked for %v after all was forgotten", got)
+	}
 }
 
 func TestDHCP(t *testing.T) {

@@ -14,14 +14,12 @@ import (
 // ProxyPort is where [Practice.OfferProxy] listens.
 const ProxyPort = 3128
 
-const wpadURL = "http://192.168.178.1/wpad.dat"
-
 // OfferProxy runs an HTTP proxy on the practice router, and a configuration that
 // tells of it. [Resolver.WPAD] tells where that is.
 func (pr *Practice) OfferProxy() (stop func()) {
 	pr.t.Helper()
 	_, stopProxy := pr.Router.Serve(ProxyPort, middlebox.Proxy(pr.Router.Dial, pr.lookup))
-	pac := fmt.Sprintf("function FindProxyForURL(url, host) { return \"PROXY %s:%d\"; }\n", Gateway, ProxyPort)
+	pac := fmt.Sprintf("function FindProxyForURL(url, host) { return \"PROXY %s:%d\"; }\n", pr.Host(1), ProxyPort)
 	_, stopPage := pr.Router.Serve(80, middlebox.Page("application/x-ns-proxy-autoconfig", pac))
 	return func() {
 		stopProxy()

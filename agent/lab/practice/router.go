@@ -44,6 +44,9 @@ func newRouter(t testing.TB, network, inside, outside string, nat NAT, guest net
 		// A lab asks in seconds what a practice asks in days.
 		lab.Set(t, "ipv4/icmp_ratelimit 0\nipv6/icmp/ratelimit 0")
 	})
+	if nat != NoNAT { // whoever has forgotten a connection does not take it up again
+		r.do(func() { lab.Set(t, "netfilter/nf_conntrack_tcp_loose 0") })
+	}
 	r.run(r.table(nat != NoNAT))
 	r.SetNAT(nat)
 	return r
@@ -54,7 +57,7 @@ func newRouter(t testing.TB, network, inside, outside string, nat NAT, guest net
 func (r *Router) table(closed bool) string {
 	guard := ""
 	if closed {
-		guard = "ct state established,related accept; iifname != " + r.outside + " accept; ct status dnat accept; meta l4proto ipv6-icmp accept; drop;"
+		guard = "ct state established,related accept; ct state invalid drop; iifname != " + r.outside + " accept; ct status dnat accept; meta l4proto ipv6-icmp accept; drop;"
 	}
 	return `table inet practice {
 	set seen4 { type ipv4_addr . inet_proto . inet_service; flags dynamic; counter; size 65535; }
@@ -83,6 +86,10 @@ func (r *Router) table(closed bool) string {
 	chain guest { type nat hook prerouting priority dstnat + 1; }
 	chain outward { type nat hook postrouting priority srcnat; }
 	chain mangled { type filter hook forward priority mangle; }
+}
+table arp practice {
+	set asked { type ipv4_addr; flags dynamic; size 65535; }
+	chain input { type filter hook input priority 0; iifname ` + r.inside + ` arp operation request update @asked { arp daddr ip }; }
 }`
 }
 
@@ -169,7 +176,7 @@ func (rule *Rule) Packets() int {
 			}
 		}
 	}
-	rule.r.list(&list, "chain", string(rule.chain))
+	rule.r.list(&list, "chain", "inet", string(rule.chain))
 	for _, o := range list.Nftables {
 		for _, e := range o.Rule.Expr {
 			if o.Rule.Handle == rule.handle && e.Counter != nil {
@@ -208,7 +215,7 @@ func (r *Router) Seen() (flows []Flow) {
 				}
 			}
 		}
-		r.list(&list, "set", set)
+		r.list(&list, "set", "inet", set)
 		for _, o := range list.Nftables {
 			for _, e := range o.Set.Elem {
 				flows = append(flows, flow(e.Elem.Val.Concat, e.Elem.Counter))
@@ -231,12 +238,27 @@ func flow(key []any, c counter) Flow {
 	return f
 }
 
-// Forget makes [Router.Seen] begin anew.
+// Asked is every address that somebody inside looked for by ARP: who scans a LAN
+// shows here, for the switch keeps the rest from the router.
+func (r *Router) Asked() (addrs []netip.Addr) {
+	r.t.Helper()
+	var list struct {
+		Nftables []struct{ Set struct{ Elem []netip.Addr } }
+	}
+	r.list(&list, "set", "arp", "asked")
+	for _, o := range list.Nftables {
+		addrs = append(addrs, o.Set.Elem...)
+	}
+	return addrs
+}
+
+// Forget makes [Router.Seen] and [Router.Asked] begin anew.
 func (r *Router) Forget() {
 	r.t.Helper()
 	for _, set := range []string{"seen4", "seen6", "others4", "others6"} {
 		r.run("flush set inet practice " + set)
 	}
+	r.run("flush set arp practice asked")
 }
 
 // Set writes kernel options of the router, as [lab.Set] does: the life of a UDP
@@ -269,9 +291,9 @@ func (r *Router) run(script string) string {
 	return string(r.output(script, r.nft, "--echo", "--handle", "-f", "-"))
 }
 
-func (r *Router) list(into any, kind, name string) {
+func (r *Router) list(into any, kind, family, name string) {
 	r.t.Helper()
-	if err := json.Unmarshal(r.output("", r.nft, "--json", "list", kind, "inet", "practice", name), into); err != nil {
+	if err := json.Unmarshal(r.output("", r.nft, "--json", "list", kind, family, "practice", name), into); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -44,7 +44,7 @@ var healthy = []row{
 		s.later(func() { s.Router.SetNAT(practice.PortPreserving) })
 	}},
 	{id: "N12", what: "relay without TLS and DTLS", inject: func(s *scene) {
-		s.relay(internet.Relay{NoTLS: true, NoDTLS: true, More: []string{"--alt-listening-port=5349"}})
+		s.relay(internet.Relay{NoTLS: true, NoDTLS: true})
 	}},
 	{id: "N13", what: "relay without plain TCP", inject: func(s *scene) { s.relay(internet.Relay{NoTCP: true}) }},
 	{id: "N14", what: "relay asks for credentials"},
