@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,6 +55,8 @@ func FuzzGreeting(f *testing.F) {
 	}
 	f.Add([]byte("INFO {\"server_id\":1}\r\n"))
 	f.Add([]byte("INFO\t{\"server_id\":\"\\u001b[31m\",\"version\":\"\\u202e\"}\n"))
+	f.Add([]byte("INFO {\"server_id\":\"N\",\"client_ip\":\"::ffff:203.0.113.7\"}\r\n"))
+	f.Add([]byte("INFO {\"server_id\":\"N\",\"client_ip\":\"fe80::1%eth0\"}\r\n"))
 	f.Add([]byte("-ERR 'maximum connections exceeded'\r\n"))
 	f.Add([]byte("SSH-2.0-OpenSSH_9.2\r\n"))
 	f.Fuzz(func(t *testing.T, answer []byte) {
@@ -67,6 +70,9 @@ func FuzzGreeting(f *testing.F) {
 		}
 		if len([]rune(g.Version)) > 32 || len([]rune(g.Refusal)) > 80 {
 			t.Errorf("words too long: %q %q", g.Version, g.Refusal)
+		}
+		if again, err := netip.ParseAddr(g.Client.String()); g.Client.IsValid() && (err != nil || again != g.Client || again.Is4In6() || again.Zone() != "") {
+			t.Errorf("no plain address: %q", g.Client)
 		}
 		for _, r := range g.Version + g.Refusal {
 			if r < ' ' || r == 0x202e {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/netip"
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -25,6 +26,7 @@ var (
 // greeting is the first line of a NATS server.
 type greeting struct {
 	version   string
+	client    netip.Addr // where the server sees us; invalid: it does not say
 	needsAuth bool
 	needsTLS  bool
 	refusal   string // text of -ERR in place of INFO
@@ -95,13 +97,20 @@ func parseInfo(text []byte) (greeting, error) {
 	var info struct {
 		ServerID     string `json:"server_id"`
 		Version      string `json:"version"`
+		ClientIP     string `json:"client_ip"`
 		AuthRequired bool   `json:"auth_required"`
 		TLSRequired  bool   `json:"tls_required"`
 	}
 	if err := json.Unmarshal(bytes.TrimSpace(text), &info); err != nil || info.ServerID == "" {
 		return greeting{}, errForeign
 	}
-	return greeting{version: agent.Printable(info.Version, 32), needsAuth: info.AuthRequired, needsTLS: info.TLSRequired}, nil
+	client, _ := netip.ParseAddr(info.ClientIP) // invalid if it is none
+	return greeting{
+		version:   agent.Printable(info.Version, 32),
+		client:    client.Unmap().WithZone(""),
+		needsAuth: info.AuthRequired,
+		needsTLS:  info.TLSRequired,
+	}, nil
 }
 
 // refusal is the text of -ERR, without its quotes.

@@ -6,7 +6,8 @@
 // It does not know which variant a service uses, so it climbs a ladder: INFO in
 // the clear, TLS before INFO, WebSocket over TLS, WebSocket in the clear. Nor
 // does it know whether a client would be let in. Of an INFO it keeps only what
-// its values name: not the box's public address, which INFO holds too.
+// its values name. client_addr, the box's public address as the server sees it, is
+// there to be compared with what STUN servers see; it stays on the box.
 package nats
 
 import (

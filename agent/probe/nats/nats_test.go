@@ -132,6 +132,9 @@ func TestRealServers(t *testing.T) {
 					t.Errorf("%s is missing", k)
 				}
 			}
+			if got := e.Values.Text(agent.ClientAddr); got != "127.0.0.1" {
+				t.Errorf("client_addr = %q, want the loopback's", got)
+			}
 		})
 	}
 }
@@ -328,6 +331,9 @@ func TestHostileServers(t *testing.T) {
 		{name: "zeroes", do: endless("", "\x00", &sent[2]), want: tampered(agent.Garbage)},
 		{name: "INFO that is no JSON", do: say("INFO hello\r\n"), want: tampered(agent.Garbage)},
 		{name: "INFO of nobody", do: say("INFO {}\r\n"), want: tampered(agent.Garbage)},
+		{name: "INFO with an address", do: say(info), want: answered(agent.Plain), vals: agent.Values{"client_addr": "203.0.113.7"}},
+		{name: "INFO with a mapped address", do: say(strings.Replace(info, "203.0.113.7", "::ffff:203.0.113.7", 1)), want: answered(agent.Plain), vals: agent.Values{"client_addr": "203.0.113.7"}},
+		{name: "INFO with a false address", do: say(strings.Replace(info, "203.0.113.7", "<b>203.0.113.7", 1)), want: answered(agent.Plain), vals: agent.Values{"client_addr": nil}},
 		{name: "a byte a second", do: drip(info), want: noInfo},
 		{name: "-ERR", do: say("-ERR 'maximum connections exceeded'\r\n"), want: answered(agent.Plain), rungs: "info:ok", vals: agent.Values{"detail": "maximum connections exceeded"}},
 		{name: "INFO, and TLS is reset", do: func(c net.Conn) {
@@ -429,7 +435,8 @@ func TestHTTPInTheClear(t *testing.T) {
 	}
 }
 
-// What INFO says about the practice or the cluster stays out of evidence.
+// What else INFO says stays out of evidence. The client's address is dropped from
+// reports.
 func TestInfoIsNotKept(t *testing.T) {
 	e := nats.Probe(trust.Checker{})(t.Context(), serve(t, say(info)))
 	if d := cmp.Diff(answered(agent.Plain), of(e)); d != "" {
@@ -437,7 +444,7 @@ func TestInfoIsNotKept(t *testing.T) {
 	}
 	for k, v := range e.Values {
 		switch k {
-		case agent.ConnectTime, agent.RTT, agent.Rungs, agent.NATSVersion, agent.NATSNeedsAuth, agent.NATSNeedsTLS:
+		case agent.ConnectTime, agent.RTT, agent.Rungs, agent.NATSVersion, agent.NATSNeedsAuth, agent.NATSNeedsTLS, agent.ClientAddr:
 		default:
 			t.Errorf("%s = %v", k, v)
 		}

@@ -231,6 +231,9 @@ func (s *side) greeted(v agent.Variant, g greeting, took time.Duration) {
 	if g.version != "" {
 		s.values[agent.NATSVersion] = g.version
 	}
+	if g.client.IsValid() {
+		s.values[agent.ClientAddr] = g.client.String()
+	}
 }
 
 // under is s after a greeting that came through a TLS chain.
