@@ -164,6 +164,24 @@ func join(addrs []netip.Addr) string {
 	return strings.Join(words, " ")
 }
 
+// Lookup returns the addresses of a name as the given name servers, or those of
+// /etc/resolv.conf if nil, have them: at most eight, IPv4 first. It is for names
+// of the practice's own, where any address may be right.
+func Lookup(ctx context.Context, resolvers []netip.AddrPort, host string) []netip.Addr {
+	return parseAddrs(Probe(resolvers)(ctx, agent.Target{Host: host}))
+}
+
+// parseAddrs reads the addresses that evidence names.
+func parseAddrs(e agent.Evidence) []netip.Addr {
+	var all []netip.Addr
+	for _, word := range strings.Fields(e.Values.Text(agent.Addrs)) {
+		if a, err := netip.ParseAddr(word); err == nil && a.Zone() == "" {
+			all = append(all, a.Unmap())
+		}
+	}
+	return all
+}
+
 // Addrs returns the addresses of an answered look-up that may be asked, at most
 // eight, IPv4 first. Those that no public service can have are left out unless
 // the target lists them itself, so that no answer of a name server makes the
@@ -174,12 +192,7 @@ func Addrs(e agent.Evidence) []netip.Addr {
 	}
 	literal, _ := netip.ParseAddr(e.Target.Host)
 	var kept []netip.Addr
-	for word := range strings.FieldsSeq(e.Values.Text(agent.Addrs)) {
-		a, err := netip.ParseAddr(word)
-		if err != nil || a.Zone() != "" {
-			continue
-		}
-		a = a.Unmap()
+	for _, a := range parseAddrs(e) {
 		known := a == literal.Unmap() || e.Target.Pinned(a)
 		if (known || !isBogon(a)) && !slices.Contains(kept, a) {
 			kept = append(kept, a)

@@ -7,7 +7,6 @@ package ipv6
 import (
 	"context"
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -45,7 +44,7 @@ func Probe(s link.System, resolvers []netip.AddrPort) agent.Probe {
 		defer cancel()
 		var prefix netip.Prefix
 		if has.IPv6Route && !has.IPv4Route {
-			prefix = translator(within, resolvers)
+			prefix = discover(dns.Lookup(within, resolvers, translated))
 		}
 		e := connect(within, t, has, prefix)
 		if ctx.Err() != nil && e.Outcome != agent.Answered {
@@ -57,18 +56,6 @@ func Probe(s link.System, resolvers []netip.AddrPort) agent.Probe {
 		}
 		return e
 	}
-}
-
-// translator asks for the prefix of NAT64.
-func translator(ctx context.Context, resolvers []netip.AddrPort) netip.Prefix {
-	e := dns.Probe(resolvers)(ctx, agent.Target{Host: translated})
-	var addrs []netip.Addr
-	for word := range strings.FieldsSeq(e.Values.Text(agent.Addrs)) {
-		if a, err := netip.ParseAddr(word); err == nil && a.Is6() {
-			addrs = append(addrs, a)
-		}
-	}
-	return discover(addrs)
 }
 
 // connect looks whether anything comes back.

@@ -5,12 +5,6 @@ import (
 	"slices"
 )
 
-// wellKnown are the IPv4 addresses of ipv4only.arpa (RFC 7050 section 8.2).
-var wellKnown = []netip.Addr{
-	netip.AddrFrom4([4]byte{192, 0, 0, 170}),
-	netip.AddrFrom4([4]byte{192, 0, 0, 171}),
-}
-
 // lengths are those that a translator's prefix may have, the usual one first
 // (RFC 6052 section 2.2).
 var lengths = [...]int{96, 64, 56, 48, 40, 32}
@@ -57,7 +51,7 @@ func discover(addrs []netip.Addr) netip.Prefix {
 	for _, a := range addrs {
 		for _, bits := range lengths {
 			p, err := a.Prefix(bits)
-			if err != nil || !a.IsGlobalUnicast() || !holds(p, a) {
+			if err != nil || !a.Is6() || !a.IsGlobalUnicast() || !holds(p, a) {
 				continue
 			}
 			if found.IsValid() && found != p {
@@ -70,7 +64,12 @@ func discover(addrs []netip.Addr) netip.Prefix {
 }
 
 // holds reports whether a is what a translator with prefix p makes of one of the
-// well-known addresses.
+// addresses of ipv4only.arpa, 192.0.0.170 and 192.0.0.171 (RFC 7050 section 8.2).
 func holds(p netip.Prefix, a netip.Addr) bool {
-	return slices.ContainsFunc(wellKnown, func(w netip.Addr) bool { return Synthesize(p, w) == a })
+	for last := byte(170); last <= 171; last++ {
+		if Synthesize(p, netip.AddrFrom4([4]byte{192, 0, 0, last})) == a {
+			return true
+		}
+	}
+	return false
 }

@@ -6,11 +6,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sprechprobe/sprechprobe/agent/probe/dns/resolvconf"
 )
 
 // Bounds of what is read of a proxy auto-configuration file.
 const (
 	pacLimit   = 64 << 10 // bytes
+	textLimit  = 2000     // texts in quotation marks
 	offerLimit = 4        // proxies
 )
 
@@ -28,45 +31,40 @@ func (o offer) String() string { return net.JoinHostPort(o.host, strconv.Itoa(in
 // together from pieces, stays unknown.
 func parsePAC(script []byte) []offer {
 	var found []offer
-	for text := range literals(string(script[:min(len(script), pacLimit)])) {
-		for choice := range strings.SplitSeq(text, ";") {
+	for _, text := range literals(string(script[:min(len(script), pacLimit)])) {
+		for _, choice := range strings.Split(text, ";") {
 			words := strings.Fields(choice)
 			if len(words) != 2 || !strings.EqualFold(words[0], "PROXY") && !strings.EqualFold(words[0], "HTTP") {
 				continue
 			}
 			o, ok := parseOffer(words[1])
-			if ok && !slices.Contains(found, o) {
+			if ok && len(found) < offerLimit && !slices.Contains(found, o) {
 				found = append(found, o)
-			}
-			if len(found) == offerLimit {
-				return found
 			}
 		}
 	}
 	return found
 }
 
-// literals yields the texts in quotation marks of a script, its comments left
+// literals lists the texts in quotation marks of a script, its comments left
 // out. It knows no other part of the language; where an apostrophe stands for
 // itself, as in a regular expression, the line's end puts it right again.
-func literals(script string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for i := 0; i < len(script); i++ {
-			rest := script[i:]
-			switch {
-			case strings.HasPrefix(rest, "//"):
-				i += ending(rest, "\n")
-			case strings.HasPrefix(rest, "/*"):
-				i += 1 + ending(rest[1:], "*/") + 1
-			case rest[0] == '"' || rest[0] == '\'' || rest[0] == '`':
-				text := quoted(rest)
-				i += len(text) + 1
-				if !yield(text) {
-					return
-				}
-			}
+func literals(script string) []string {
+	var found []string
+	for i := 0; i < len(script) && len(found) < textLimit; i++ {
+		rest := script[i:]
+		switch {
+		case strings.HasPrefix(rest, "//"):
+			i += ending(rest, "\n")
+		case strings.HasPrefix(rest, "/*"):
+			i += 1 + ending(rest[1:], "*/") + 1
+		case rest[0] == '"' || rest[0] == '\'' || rest[0] == '`':
+			text := quoted(rest)
+			i += len(text) + 1
+			found = append(found, text)
 		}
 	}
+	return found
 }
 
 // ending is where s ends: at mark, or else at its end.
@@ -107,13 +105,5 @@ func isHost(s string) bool {
 	if a, err := netip.ParseAddr(s); err == nil {
 		return a.Zone() == ""
 	}
-	if len(s) > 200 {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return true
+	return resolvconf.IsName(s)
 }

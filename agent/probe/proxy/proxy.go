@@ -132,9 +132,8 @@ func (n Network) script(ctx context.Context) []byte {
 
 // lookup is the first private address of a name, invalid if it has none.
 func (n Network) lookup(ctx context.Context, name string) netip.Addr {
-	e := dns.Probe(n.Resolvers)(ctx, agent.Target{Host: name})
-	for word := range strings.FieldsSeq(e.Values.Text(agent.Addrs)) {
-		if a, err := netip.ParseAddr(word); err == nil && a.IsPrivate() {
+	for _, a := range dns.Lookup(ctx, n.Resolvers, name) {
+		if a.IsPrivate() {
 			return a
 		}
 	}

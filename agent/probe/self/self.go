@@ -27,8 +27,8 @@ type System struct {
 // that is nothing.
 //
 // undervoltage stays true once it was: the kernel's alarm tells only of the last
-// two seconds. state_writable says that there are the right, the space and the
-// entries for another file; state_free_bytes is the space.
+// two seconds. state_writable says that the file system is there, takes changes,
+// and has space and entries for another file; state_free_bytes is the space.
 func Probe(s System) agent.Probe {
 	var was atomic.Bool
 	return func(ctx context.Context, t agent.Target) agent.Evidence {
@@ -104,5 +104,5 @@ func state(dir string, v agent.Values) {
 	free := uint64(fs.Bavail) * uint64(fs.Bsize)
 	v[agent.StateFree] = float64(free)
 	entries := fs.Files == 0 || fs.Ffree > 0 // some file systems do not count theirs
-	v[agent.StateWritable] = free > 0 && entries && unix.Access(dir, unix.W_OK|unix.X_OK) == nil
+	v[agent.StateWritable] = free > 0 && entries && fs.Flags&unix.ST_RDONLY == 0
 }

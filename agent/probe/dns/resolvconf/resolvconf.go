@@ -74,7 +74,7 @@ func Domains(r io.Reader) []string {
 		found = nil
 		for _, word := range fields[1:] {
 			name := strings.ToLower(strings.TrimSuffix(word, "."))
-			if len(found) < MaxDomains && isName(name) && !slices.Contains(found, name) {
+			if len(found) < MaxDomains && IsName(name) && !slices.Contains(found, name) {
 				found = append(found, name)
 			}
 		}
@@ -82,12 +82,13 @@ func Domains(r io.Reader) []string {
 	return found
 }
 
-// isName reports whether s is a domain name as hosts have it.
-func isName(s string) bool {
+// IsName reports whether s is a domain name as hosts have it, in lower case and
+// without a last dot.
+func IsName(s string) bool {
 	if len(s) > maxName {
 		return false
 	}
-	for label := range strings.SplitSeq(s, ".") {
+	for _, label := range strings.Split(s, ".") {
 		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return false
 		}
