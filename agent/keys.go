@@ -24,6 +24,7 @@ const (
 	ICMPFrom      Key = "icmp_from"
 	MappedAddr    Key = "mapped_addr"
 	ALGRewrite    Key = "alg_rewrite"
+	OtherAddr     Key = "other_addr"
 	Mapping       Key = "nat_mapping"
 	Destinations  Key = "destinations_count"
 	MappedPorts   Key = "mapped_ports_count"
@@ -115,6 +116,7 @@ var Keys = map[Key]KeyInfo{
 	ICMPFrom:      {Words, "address that sent the ICMP error"},
 	MappedAddr:    {Words, "address and port that the far end saw (cut in reports)"},
 	ALGRewrite:    {Fact, "MAPPED-ADDRESS and XOR-MAPPED-ADDRESS differ"},
+	OtherAddr:     {Words, "another address of the STUN server, which it offers for comparisons (RFC 5780)"},
 	Mapping:       {Words, "endpoint-independent, address-dependent or several-addresses"},
 	Destinations:  {Number, "destinations that answered the one socket"},
 	MappedPorts:   {Number, "different public ports they saw"},

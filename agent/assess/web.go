@@ -185,7 +185,8 @@ func (v *view) bigHello(e *agent.Evidence) bool {
 // it does.
 func (v *view) byName(e *agent.Evidence) bool {
 	h, ok := v.hello(e)
-	return ok && connected(e) && h.Text(agent.HelloPlain) != through && h.Text(agent.HelloSmall) != through &&
+	plain := h.Text(agent.HelloPlain) // an alert is the far end's own word
+	return ok && connected(e) && plain != through && plain != string(agent.TLSAlert) && h.Text(agent.HelloSmall) != through &&
 		h.Text(agent.HelloOther) == through
 }
 

@@ -265,7 +265,8 @@ func (p Probes) uncached(targets []agent.Target, first []agent.Evidence) []step 
 }
 
 // mapping compares the addresses that several destinations see of one socket:
-// all IPv4 destinations that just answered over UDP without encryption.
+// all IPv4 destinations that just answered over UDP without encryption. Where
+// that is one, a STUN server's other address may be the second.
 func (p Probes) mapping(first []agent.Evidence) []step {
 	var to []netip.AddrPort
 	for _, e := range first {
@@ -274,6 +275,9 @@ func (p Probes) mapping(first []agent.Evidence) []step {
 			t.Variant == agent.Plain && e.Outcome == agent.Answered && t.Addr.Is4() && !slices.Contains(to, t.AddrPort()) {
 			to = append(to, t.AddrPort())
 		}
+	}
+	if len(to) == 1 {
+		to = append(to, offered(first)...)
 	}
 	if len(to) < 2 {
 		return nil
@@ -303,4 +307,14 @@ func onlyWeb(first []agent.Evidence) bool {
 		}
 	}
 	return others > 1
+}
+
+// offered are the other addresses of STUN servers that they offered.
+func offered(first []agent.Evidence) []netip.AddrPort {
+	for _, e := range first {
+		if a, err := netip.ParseAddrPort(e.Values.Text(agent.OtherAddr)); err == nil && e.Probe == agent.ProbeSTUN {
+			return []netip.AddrPort{a}
+		}
+	}
+	return nil
 }

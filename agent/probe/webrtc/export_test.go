@@ -64,3 +64,6 @@ func Feed(conn net.Conn, b []byte) (agent.Reason, error) {
 	r := &relaying{way: &way{conn: conn}, line: l, client: client}
 	return r.feed(b), nil
 }
+
+// Offered is offered.
+var Offered = offered

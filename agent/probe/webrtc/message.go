@@ -56,6 +56,7 @@ type answer struct {
 	code      int            // ERROR-CODE, 300 to 699
 	mapped    netip.AddrPort // XOR-MAPPED-ADDRESS
 	bare      netip.AddrPort // MAPPED-ADDRESS
+	other     netip.AddrPort // OTHER-ADDRESS
 	alternate netip.AddrPort // ALTERNATE-SERVER
 	realm     string
 	software  string
@@ -78,6 +79,7 @@ func decode(b []byte) (answer, bool) {
 		code:      errorCode(&m),
 		mapped:    address(&m, stun.AttrXORMappedAddress),
 		bare:      address(&m, stun.AttrMappedAddress),
+		other:     address(&m, stun.AttrOtherAddress),
 		alternate: address(&m, stun.AttrAlternateServer),
 		realm:     words(&m, stun.AttrRealm),
 		software:  words(&m, stun.AttrSoftware),
