@@ -56,7 +56,7 @@ func specsOf(c config.Lights, sys led.System) []led.Spec {
 	switch {
 	case c.Driver == config.DriverNone:
 	case c.Driver == config.DriverAuto && len(c.Lamps) == 0:
-		specs = sys.Discover()
+		specs = sys.Discover("")
 	case c.Driver == config.DriverTerminal && len(c.Lamps) == 0:
 		for _, r := range []light.Role{light.Box, light.Network, light.Video} {
 			specs = append(specs, led.Spec{Role: r.String(), Driver: led.Terminal})

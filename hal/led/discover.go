@@ -14,7 +14,7 @@ const allRole = "all"
 // network port, a disk or Wi-Fi are somebody else's, and so are those without
 // a colour in their name, such as a laptop's or a Pi's ACT and PWR: they are
 // driven only where they are named.
-var functions = []string{"status", "indicator", "power"}
+var functions = []string{"status", "indicator", "system", "power"}
 
 // LEDs lists the names in the LED class, sorted; none where there is no class.
 func (s System) LEDs() []string {
@@ -32,12 +32,17 @@ func (s System) LEDs() []string {
 // Discover finds a light for the role "all" among the LEDs of the machine: by
 // their names colour:function, the best function first, and within it a
 // multicolor LED, then one of several colours, then one alone. It returns
-// none where nothing suits.
-func (s System) Discover() []Spec {
+// none where nothing suits. Best of all is the function of the LED that is
+// named as the board's own, if any.
+func (s System) Discover(own string) []Spec {
+	functions := functions
+	if _, function, ok := splitName(own); ok {
+		functions = append([]string{function}, functions...)
+	}
 	found := map[string]map[string]string{} // function > colour > LED
 	for _, name := range s.LEDs() {
 		color, function, ok := splitName(name)
-		if !ok {
+		if !ok || !slices.Contains(functions, function) {
 			continue
 		}
 		if found[function] == nil {
@@ -89,5 +94,16 @@ func splitName(name string) (color, function string, ok bool) {
 		return "", "", false
 	}
 	color, function = parts[len(parts)-2], parts[len(parts)-1]
-	return color, function, color != "" && slices.Contains(functions, function)
+	return color, function, color != "" && function != ""
+}
+
+// Keyboard is the light Scroll Lock of a keyboard: hardly anybody needs it for
+// what it is. It returns none where there is no keyboard with one.
+func (s System) Keyboard() []Spec {
+	for _, name := range s.LEDs() {
+		if strings.HasPrefix(name, "input") && strings.HasSuffix(name, "::scrolllock") {
+			return []Spec{{Role: allRole, Driver: Sysfs, LED: name}}
+		}
+	}
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"periph.io/x/conn/v3/gpio"
 
@@ -46,6 +47,15 @@ type System struct {
 	Root string
 	// Out is where lights are drawn; nil: os.Stdout.
 	Out io.Writer
+	// Hold is how long a lit LED of the class stays lit when nobody sets it
+	// again, where the kernel can see to that (trigger transient): a program
+	// that was killed or stopped leaves the lamp dark. It must be longer than
+	// any step of a pattern. 0: for ever.
+	Hold time.Duration
+	// Notes is a file that says how LEDs of the class were found, for as long as
+	// they are taken over: after a crash the next program gives them back as
+	// they were before both. Empty: none.
+	Notes string
 	// Lines finds a GPIO line; nil: the kernel's character devices. A line
 	// that failed is closed if it can be, and looked up again.
 	Lines func(line string) (gpio.PinOut, error)
@@ -62,11 +72,12 @@ func (s System) Open(specs ...Spec) ([]hal.Light, error) {
 	var lights []hal.Light
 	var errs []error
 	var text *Drawing
+	found := readNotes(s.Notes)
 	for _, spec := range specs {
 		if spec.Driver == Terminal && text == nil {
 			text = s.drawing()
 		}
-		l, err := s.open(spec, text)
+		l, err := s.open(spec, text, found)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("light %s: %w", spec.Role, err))
 			continue
@@ -83,12 +94,12 @@ func (s System) drawing() *Drawing {
 	return Draw(s.Out)
 }
 
-func (s System) open(spec Spec, text *Drawing) (hal.Light, error) {
+func (s System) open(spec Spec, text *Drawing, found *notes) (hal.Light, error) {
 	switch spec.Driver {
 	case Terminal:
 		return text.Light(spec.Role), nil
 	case Sysfs:
-		return s.openSysfs(spec)
+		return s.openSysfs(spec, found)
 	case GPIO:
 		return s.openGPIO(spec)
 	default:

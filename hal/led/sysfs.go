@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/hal"
 )
@@ -23,7 +24,7 @@ func (s System) root() string {
 	return s.Root
 }
 
-func (s System) openSysfs(spec Spec) (hal.Light, error) {
+func (s System) openSysfs(spec Spec, found *notes) (hal.Light, error) {
 	names, err := spec.parts(spec.LED)
 	if err != nil {
 		return nil, err
@@ -33,7 +34,7 @@ func (s System) openSysfs(spec Spec) (hal.Light, error) {
 		if strings.ContainsRune(n, '/') || n == "." || n == ".." {
 			return nil, fmt.Errorf("led %q: want a name in %s", n, s.root())
 		}
-		leds = append(leds, &classLED{dir: filepath.Join(s.root(), n)})
+		leds = append(leds, &classLED{name: n, dir: filepath.Join(s.root(), n), hold: s.Hold, notes: found})
 	}
 	if len(leds) == 1 {
 		return &classLight{name: spec.Role, led: leds[0]}, nil
@@ -51,22 +52,26 @@ func (s System) openSysfs(spec Spec) (hal.Light, error) {
 // set, so it may appear late, and again after an error, for an LED that went
 // away comes back with its own trigger.
 type classLED struct {
-	dir   string
+	name, dir string
+	hold      time.Duration
+	notes     *notes
+
 	taken bool
+	armed bool     // lit by the trigger transient, which puts it out again
 	full  string   // max_brightness
 	order []string // colours of multi_intensity; nil: an LED of one colour
-
-	saved      bool
-	trigger    string
-	attributes []attribute // of the trigger, in the order to be written
-	brightness string
-	intensity  string
+	saved bool
+	found note
 }
 
-// noTriggers stands for a kernel that was built without triggers.
-const noTriggers = ""
-
-type attribute struct{ name, value string }
+// Names of triggers.
+const (
+	noTriggers = "" // a kernel that was built without triggers
+	none       = "none"
+	// transient lights an LED for a time and then puts it out, whatever became
+	// of the program that asked for it.
+	transient = "transient"
+)
 
 // triggerAttributes are those that the kernel forgets when a trigger is
 // changed.
@@ -78,10 +83,26 @@ var triggerAttributes = map[string][]string{
 func (l *classLED) set(on bool) error {
 	return l.do(func() error {
 		if on {
-			return l.write("brightness", l.full)
+			return l.light()
 		}
-		return l.write("brightness", "0")
+		return l.douse()
 	})
+}
+
+// light makes the LED as bright as it gets. Where the kernel puts it out again,
+// that time begins anew, even if it is lit already.
+func (l *classLED) light() error {
+	if !l.armed {
+		return l.write("brightness", l.full)
+	}
+	return errors.Join(l.write("activate", "0"), l.write("activate", "1"))
+}
+
+func (l *classLED) douse() error {
+	if l.armed {
+		return l.write("activate", "0")
+	}
+	return l.write("brightness", "0")
 }
 
 // mix lights a multicolor LED. The intensities come first: a lamp that is
@@ -98,7 +119,7 @@ func (l *classLED) mix(red, green, blue bool) error {
 	if err := l.write("multi_intensity", strings.Join(values, " ")); err != nil {
 		return err
 	}
-	return l.write("brightness", l.full)
+	return l.light()
 }
 
 // do takes the LED over if need be, and gives it up for taken on an error.
@@ -128,59 +149,103 @@ func (l *classLED) take() error {
 	if index, err := l.read("multi_index"); err == nil {
 		l.order = strings.Fields(index)
 	}
-	if err := l.save(); err != nil || l.trigger == noTriggers {
+	list, err := l.read("trigger")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return l.write("trigger", "none")
-}
-
-// save notes how the LED was found, the first time only.
-func (l *classLED) save() (err error) {
-	if l.saved {
+	now := noTriggers
+	if err == nil {
+		now = active(list)
+	}
+	if err := l.save(now); err != nil || now == noTriggers {
+		return err
+	}
+	l.armed = l.hold > 0 && offers(list, transient) && l.arm(now) == nil
+	if l.armed {
 		return nil
 	}
-	list, err := l.read("trigger")
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		l.trigger = noTriggers
-	case err != nil:
-		return err
-	default:
-		l.trigger = active(list)
-	}
-	for _, name := range triggerAttributes[l.trigger] {
-		if v, err := l.read(name); err == nil {
-			l.attributes = append(l.attributes, attribute{name, v})
-		}
-	}
-	if l.order != nil {
-		if l.intensity, err = l.read("multi_intensity"); err != nil {
+	return l.write("trigger", none)
+}
+
+// arm sets the trigger transient up. Its attributes are new files then, root's
+// at first where a rule of udev gives them to the box.
+func (l *classLED) arm(now string) error {
+	if now != transient {
+		if err := l.write("trigger", transient); err != nil {
 			return err
 		}
 	}
-	l.brightness, err = l.read("brightness")
-	l.saved = err == nil
-	return err
+	err := l.write("duration", strconv.FormatInt(l.hold.Milliseconds(), 10))
+	for range 20 {
+		if !errors.Is(err, fs.ErrPermission) {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+		err = l.write("duration", strconv.FormatInt(l.hold.Milliseconds(), 10))
+	}
+	return errors.Join(err, l.write("state", "1"), l.write("activate", "0"))
 }
 
-// release gives the LED back as it was found. What a trigger's attributes
-// were is best effort: the kernel makes them anew, for root.
+// save notes how the LED was found, the first time only. What a program before
+// this one has noted holds while the LED is as it would have left it.
+func (l *classLED) save(now string) error {
+	if l.saved {
+		return nil
+	}
+	if found, ok := l.notes.leds[l.name]; ok && (now == none || now == transient) {
+		l.found, l.saved = found, true
+		return nil
+	}
+	l.found = note{Trigger: now}
+	for _, name := range triggerAttributes[now] {
+		if v, err := l.read(name); err == nil {
+			l.found.Attributes = append(l.found.Attributes, attribute{name, v})
+		}
+	}
+	var err error
+	if l.order != nil {
+		if l.found.Intensity, err = l.read("multi_intensity"); err != nil {
+			return err
+		}
+	}
+	if l.found.Brightness, err = l.read("brightness"); err != nil {
+		return err
+	}
+	l.saved = true
+	l.notes.put(l.name, l.found)
+	return nil
+}
+
+// release gives the LED back as it was found.
 func (l *classLED) release() error {
 	if !l.saved {
 		return nil
 	}
 	l.taken = false
-	if l.order != nil {
-		if err := l.write("multi_intensity", l.intensity); err != nil {
+	err := l.restore()
+	l.notes.drop(l.name)
+	return err
+}
+
+// restore writes what was found. What a trigger's attributes were is best
+// effort: the kernel makes them anew, for root.
+func (l *classLED) restore() error {
+	if l.order != nil && l.found.Intensity != "" {
+		if err := l.write("multi_intensity", l.found.Intensity); err != nil {
 			return err
 		}
 	}
-	if l.trigger == "none" || l.trigger == noTriggers {
-		return l.write("brightness", l.brightness)
+	switch l.found.Trigger {
+	case noTriggers:
+		return l.write("brightness", l.found.Brightness)
+	case none:
+		return errors.Join(l.write("trigger", none), l.write("brightness", l.found.Brightness))
 	}
-	err := errors.Join(l.write("brightness", "0"), l.write("trigger", l.trigger))
-	for _, a := range l.attributes {
-		_ = l.write(a.name, a.value)
+	err := errors.Join(l.write("brightness", "0"), l.write("trigger", l.found.Trigger))
+	for _, a := range l.found.Attributes {
+		if slices.Contains(triggerAttributes[l.found.Trigger], a.Name) {
+			_ = l.write(a.Name, a.Value)
+		}
 	}
 	return err
 }
@@ -192,7 +257,12 @@ func active(list string) string {
 			return strings.TrimSuffix(t, "]")
 		}
 	}
-	return "none"
+	return none
+}
+
+// offers reports whether a trigger is in the list.
+func offers(list, trigger string) bool {
+	return slices.ContainsFunc(strings.Fields(list), func(f string) bool { return strings.Trim(f, "[]") == trigger })
 }
 
 // maxAttribute bounds what is read of a file; the longest is the list of
@@ -233,7 +303,7 @@ func (l *classLight) Set(c hal.Color) error {
 	}
 	return l.led.do(func() error {
 		if !l.hasColors() {
-			return l.led.write("brightness", l.led.full)
+			return l.led.light()
 		}
 		on := rgb(c)
 		return l.led.mix(on[0], on[1], on[2])

@@ -294,7 +294,7 @@ func TestDiscover(t *testing.T) {
 				tree.AddMulti(tt.multi, 255, "red green blue")
 			}
 			s := led.System{Root: tree.Root}
-			if diff := cmp.Diff(tt.want, s.Discover()); diff != "" {
+			if diff := cmp.Diff(tt.want, s.Discover("")); diff != "" {
 				t.Errorf("Discover (-want +got):\n%s", diff)
 			}
 			for _, n := range tt.leds {
@@ -304,7 +304,7 @@ func TestDiscover(t *testing.T) {
 			}
 		})
 	}
-	if got := (led.System{Root: "/does/not/exist"}).Discover(); got != nil {
+	if got := (led.System{Root: "/does/not/exist"}).Discover(""); got != nil {
 		t.Errorf("Discover without an LED class = %v, want none", got)
 	}
 }
