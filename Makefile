@@ -14,7 +14,8 @@ APT = \
   iperf3:iperf3 \
   ethtool:ethtool \
   tayga:tayga \
-  qemu-user-static:qemu-arm-static
+  qemu-user-static:qemu-arm-static \
+  chromium:chromium
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export PATH := $(PATH):/usr/sbin:/sbin

@@ -47,7 +47,7 @@ var layers = map[string][]string{
 	"agent/profile":                  {"agent", "agent/strict"},
 	"agent/config":                   {"agent", "agent/strict", "agent/wire/fleet"},
 	"agent/advice":                   {"agent"},
-	"agent/light":                    {"agent", "hal"},
+	"agent/light":                    {"agent", "agent/advice", "hal"},
 	"agent/panel":                    {"agent", "agent/light"},
 	"agent/uplink":                   {"agent", "agent/wire/fleet"},
 	"agent/daemon":                   {"agent/...", "hal/..."},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/agent/light"
 )
 
 func book(t *testing.T, l advice.Lang) advice.Book {
@@ -149,7 +150,7 @@ func TestWords(t *testing.T) {
 			delete(words, key)
 		}
 		for key := range words {
-			if !strings.HasPrefix(key, "phrase ") {
+			if !strings.HasPrefix(key, "phrase ") && !strings.HasPrefix(key, "box ") {
 				t.Errorf("%s: %q is the word for nothing", l, key)
 			}
 		}
@@ -194,6 +195,10 @@ func wordKeys() []string {
 	for _, s := range []agent.Service{agent.HTTPS, agent.STUN, agent.TURN, agent.NATS, agent.Range, "other"} {
 		add("service", string(s))
 		add("purpose", string(s))
+	}
+	for _, e := range light.Legend(advice.German) {
+		add("lamp-looks", e.Show.String())
+		add("lamp-means", e.Show.String())
 	}
 	return keys
 }

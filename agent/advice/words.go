@@ -35,3 +35,12 @@ func GradeWord(g agent.Grade, l Lang) string { return bookOf(l).word("grade", g.
 
 // ProbeWord says what a probe looks at.
 func ProbeWord(p agent.ProbeName, l Lang) string { return bookOf(l).word("probe", string(p)) }
+
+// LampLooks says how a lamp looks in a state of agent/light, by the state's word.
+func LampLooks(state string, l Lang) string { return bookOf(l).word("lamp-looks", state) }
+
+// LampMeans says what a state of the lamps means, and what to do about it.
+func LampMeans(state string, l Lang) string { return bookOf(l).word("lamp-means", state) }
+
+// BoxWord is a text of the box's own displays, by its key.
+func BoxWord(key string, l Lang) string { return bookOf(l).word("box", key) }

@@ -1,5 +1,6 @@
 // Package light is the language of the lamps: it turns a report into what each
-// lamp shows. It is a pure table; it knows no hardware, no clock and no text.
+// lamp shows, and explains that to people. It is a pure table; it knows no
+// hardware and no clock, and its texts are those of package advice.
 //
 // Rhythm carries the state and colour only repeats it, so that every state can
 // be told on a lamp of one colour, by somebody who cannot tell red from green,
@@ -33,11 +34,13 @@ const (
 	Unknown                 // no verdict: nothing could be judged, or the box is at fault
 	Updating                // do not unplug
 	Identify                // "this is the box you mean"
+	Forget                  // let go of the button now, and the box belongs to nobody
+	Stopped                 // no program drives the lamps
 )
 
 var stateWords = []string{
 	"starting", "no-link", "no-address", "no-internet", "unclaimed", "checking",
-	"ready", "limited", "blocked", "unknown", "updating", "identify",
+	"ready", "limited", "blocked", "unknown", "updating", "identify", "forget", "stopped",
 }
 
 func (s State) String() string { return word(stateWords, uint8(s)) }
@@ -100,6 +103,9 @@ type Show struct {
 	// Unheard says that the vendor does not hear from the box. Only a lamp of
 	// role Box tells.
 	Unheard bool
+	// Digits are blinked between while the box shows itself (Identify), as the
+	// last number of its address; empty: none.
+	Digits string
 }
 
 // String is the state's word, followed by "+u" where the box is unheard.

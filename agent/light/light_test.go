@@ -3,12 +3,9 @@ package light_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/light"
@@ -79,19 +76,7 @@ func TestPictures(t *testing.T) {
 	everything(func(s light.Show, role light.Role, kind light.Kind, p hal.Pattern) {
 		fmt.Fprintf(&b, "%-14s %-7s %-5s %s\n", s, role, kind, p)
 	})
-	file := filepath.Join("testdata", "pictures.txt")
-	if *update {
-		if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), b.String()); diff != "" {
-		t.Errorf("pictures differ from %s (-want +got; -update rewrites):\n%s", file, diff)
-	}
+	golden(t, filepath.Join("testdata", "pictures.txt"), b.String())
 }
 
 // rhythm is a pattern's picture without colours, from its least rotation, so

@@ -1,5 +1,7 @@
 package light
 
+import "strings"
+
 // The rhythms, one letter a quarter of a second. A flash is one beat, the gap
 // between flashes of a group one beat, the pause between groups six.
 const (
@@ -15,7 +17,15 @@ const (
 	blink   = "WW--"
 	dashDot = "BBBBBB-B------"
 	dashes  = "WWWW-WWWW------"
-	hurry   = "BBB-B-" // never pauses, unlike all others
+	hurry   = "BBB-B-" // never pauses, unlike all before
+	rush    = "R-"     // nor does this
+)
+
+// How digits are blinked: flashes for 1 to 9, one long light for 0.
+const (
+	tick  = "W-"
+	zero  = "WWWW-"
+	pause = "------"
 )
 
 // row is what the lamps show in one state. Identify runs along a row of lamps.
@@ -34,12 +44,17 @@ var table = [...]row{
 	Unknown:    {all: five, box: five, network: dark, video: five},
 	Updating:   {all: dashes, box: dashes, network: dark, video: dark},
 	Identify:   {all: hurry, box: "BB----", network: "--BB--", video: "----BB"},
+	Forget:     {all: rush, box: rush, network: rush, video: rush},
+	Stopped:    {all: dark, box: dark, network: dark, video: dark},
 }
 
 // picture looks up the table; a state that is none shows as Unknown.
 func picture(s Show, role Role) string {
 	if int(s.State) >= len(table) {
 		s.State = Unknown
+	}
+	if s.State == Identify && s.Digits != "" {
+		return digits(s.Digits)
 	}
 	r := table[s.State]
 	switch role {
@@ -55,4 +70,19 @@ func picture(s Show, role Role) string {
 	default:
 		return r.all
 	}
+}
+
+// digits begins like Identify, for its end to be told from its start.
+func digits(number string) string {
+	var b strings.Builder
+	b.WriteString(hurry + hurry)
+	for _, d := range number {
+		b.WriteString(pause)
+		if d < '1' || d > '9' {
+			b.WriteString(zero)
+			continue
+		}
+		b.WriteString(strings.Repeat(tick, int(d-'0')))
+	}
+	return b.String() + pause
 }
