@@ -53,6 +53,7 @@ var layers = map[string][]string{
 	"agent/daemon":                   {"agent/...", "hal/..."},
 	"hal":                            {},
 	"hal/led":                        {"hal"},
+	"hal/board":                      {"hal", "hal/led"},
 	"hal/console":                    {"hal"},
 	"hal/haltest":                    {"hal"},
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/wire/fleet", "cmd/internal/buildinfo"},

@@ -1,12 +1,29 @@
-// Package hal holds the words of hardware: what a light is and what it shows.
-// It knows patterns, never verdicts, and does nothing itself; package led
-// drives lights and package console drives terminals and serial panels.
+// Package hal holds the words of hardware: what a board is, what a light is and
+// what it shows, what a button is. It knows patterns, never verdicts, and does
+// nothing itself; package board finds out what there is, package led drives
+// lights, package button listens to buttons, and package console drives
+// terminals and serial panels.
 package hal
 
 import (
+	"context"
 	"strings"
 	"time"
 )
+
+// Board says what machine this is.
+type Board struct {
+	ID   string // as the kernel knows it, such as "raspberrypi,4-model-b"; "pc"; empty: not known
+	Name string // as people know it, such as "Raspberry Pi 4 Model B Rev 1.4"; may be empty
+}
+
+// Button is something to press.
+type Button interface {
+	// Run reports each change, true for down, until ctx ends or the button is
+	// lost. It must be called by one goroutine at a time. Changes may be
+	// missing where the hardware loses them, and repeated.
+	Run(ctx context.Context, changed func(down bool)) error
+}
 
 // Color is what a light shows at one moment. Lights of one colour show any
 // colour but Off as on.

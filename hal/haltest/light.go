@@ -1,6 +1,6 @@
 // Package haltest holds hardware for tests: lights that record what they
-// showed, LED class trees and pairs of terminals. They are small real things,
-// not mocks, and know no verdict.
+// showed, LED class trees, files of known boards, and pairs of terminals. They
+// are small real things, not mocks, and know no verdict.
 package haltest
 
 import (
