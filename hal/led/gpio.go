@@ -6,6 +6,7 @@ import (
 	"periph.io/x/conn/v3/gpio"
 
 	"github.com/sprechprobe/sprechprobe/hal"
+	"github.com/sprechprobe/sprechprobe/hal/line"
 )
 
 func (s System) openGPIO(spec Spec) (hal.Light, error) {
@@ -15,7 +16,7 @@ func (s System) openGPIO(spec Spec) (hal.Light, error) {
 	}
 	lines := s.Lines
 	if lines == nil {
-		if lines, err = kernelLines(); err != nil {
+		if lines, err = line.Kernel(); err != nil {
 			return nil, err
 		}
 	}
@@ -32,7 +33,7 @@ func (s System) openGPIO(spec Spec) (hal.Light, error) {
 // the kernel's lines, String among them, turn an output into an input.
 type gpioLine struct {
 	name      string
-	find      func(string) (gpio.PinOut, error)
+	find      line.Find
 	activeLow bool
 	pin       gpio.PinOut // nil: to be looked up
 }

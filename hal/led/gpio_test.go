@@ -41,7 +41,7 @@ func (w *wired) Function() string { panic("Function turns the line into an input
 
 type board map[string]*wired
 
-func (b board) find(name string) (gpio.PinOut, error) {
+func (b board) find(name string) (gpio.PinIO, error) {
 	if w := b[name]; w != nil {
 		return w, nil
 	}

@@ -11,9 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"periph.io/x/conn/v3/gpio"
-
 	"github.com/sprechprobe/sprechprobe/hal"
+	"github.com/sprechprobe/sprechprobe/hal/line"
 )
 
 // The drivers.
@@ -58,7 +57,7 @@ type System struct {
 	Notes string
 	// Lines finds a GPIO line; nil: the kernel's character devices. A line
 	// that failed is closed if it can be, and looked up again.
-	Lines func(line string) (gpio.PinOut, error)
+	Lines line.Find
 }
 
 // Open returns the lights in the order of specs. A light that is not there yet
@@ -66,7 +65,7 @@ type System struct {
 // work, and the other lights are returned all the same.
 //
 // GPIO lines make it open every chip of the machine, by a library that may
-// close standard input over it (see kernelLines): call Open before anything
+// close standard input over it (see package line): call Open before anything
 // else opens files.
 func (s System) Open(specs ...Spec) ([]hal.Light, error) {
 	var lights []hal.Light

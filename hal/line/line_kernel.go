@@ -1,6 +1,6 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
-package led
+package line
 
 import (
 	"errors"
@@ -14,10 +14,11 @@ import (
 	"periph.io/x/host/v3/gpioioctl"
 )
 
-// kernelLines opens the GPIO chips of the machine, once for the program. The
-// library closes file descriptor 0 where two names lead to the same chip, as
-// on a Pi 5; it is put back before anything else can get that number.
-func kernelLines() (func(string) (gpio.PinOut, error), error) {
+// Kernel opens the GPIO chips of the machine, once for the program, and returns
+// what finds their lines. The library closes file descriptor 0 where two names
+// lead to the same chip, as on a Pi 5; it is put back before anything else can
+// get that number, if Kernel is called before anything else opens files.
+func Kernel() (Find, error) {
 	state, err := driverreg.Init()
 	if zero := guardZero(); zero != nil {
 		return nil, zero
@@ -51,7 +52,7 @@ func guardZero() error {
 }
 
 // findLine looks a line up by its name, or as "label:offset".
-func findLine(name string) (gpio.PinOut, error) {
+func findLine(name string) (gpio.PinIO, error) {
 	for _, chip := range gpioioctl.Chips {
 		if line := chip.ByName(name); line != nil {
 			return line, nil

@@ -1,5 +1,5 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
-package led
+package line
 
 var GuardZero = guardZero

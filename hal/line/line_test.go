@@ -1,6 +1,6 @@
 //go:build !mips && !mipsle && !mips64 && !mips64le
 
-package led_test
+package line_test
 
 import (
 	"path/filepath"
@@ -9,8 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/sprechprobe/sprechprobe/hal"
-	"github.com/sprechprobe/sprechprobe/hal/led"
+	"github.com/sprechprobe/sprechprobe/hal/line"
 )
 
 // The library closes standard input on some boards; the next file or socket to
@@ -26,7 +25,7 @@ func TestGuardZero(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, when := range []string{"closed", "open"} {
-		if err := led.GuardZero(); err != nil {
+		if err := line.GuardZero(); err != nil {
 			t.Fatal(err)
 		}
 		var null, zero unix.Stat_t
@@ -39,22 +38,22 @@ func TestGuardZero(t *testing.T) {
 	}
 }
 
-func TestKernelLines(t *testing.T) {
+func TestKernel(t *testing.T) {
 	chips, err := filepath.Glob("/dev/gpiochip*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lights, err := led.System{}.Open(led.Spec{Role: "all", Driver: led.GPIO, GPIO: "no-such-line"})
+	find, err := line.Kernel()
 	if len(chips) == 0 {
 		if err == nil || !strings.Contains(err.Error(), "no GPIO chips found") {
-			t.Errorf("Open on a machine without chips: err = %v", err)
+			t.Errorf("Kernel on a machine without chips: err = %v", err)
 		}
 		return
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := lights[0].Set(hal.Green); err == nil || !strings.Contains(err.Error(), "no chip has a line of this name") {
-		t.Errorf("Set: err = %v", err)
+	if _, err := find("no-such-line"); err == nil || !strings.Contains(err.Error(), "no chip has a line of this name") {
+		t.Errorf("find: err = %v", err)
 	}
 }
