@@ -29,7 +29,9 @@ type Config struct {
 	Relay      Relay
 	Central    Central
 	Lights     Lights
+	Button     Button
 	Panel      Panel
+	Console    Console
 }
 
 // Language is what people read on the box.
@@ -114,9 +116,28 @@ type Lamp struct {
 	ActiveLow        bool // GPIO only: lit while the line is low
 }
 
+// Button is what an installer presses.
+type Button struct {
+	Event     string // its name, ButtonAuto or ButtonNone; not used with GPIO
+	GPIO      string // name of a line; empty: none
+	ActiveLow bool   // GPIO only: low while pressed
+}
+
+// What Button.Event may be but for names.
+const (
+	ButtonAuto = "auto" // that of the board
+	ButtonNone = "none"
+)
+
 // Panel is a serial panel.
 type Panel struct {
-	Port string // path of the device; empty: no panel
+	Port string // path of the device, or usb:VENDOR:PRODUCT; empty: no panel
+	Baud int
+}
+
+// Console is a service console on a serial port.
+type Console struct {
+	Port string // as for a panel; empty: no console
 	Baud int
 }
 
@@ -128,7 +149,9 @@ func Default() Config {
 		Language:   German,
 		Schedule:   Schedule{Every: 5 * time.Minute},
 		Lights:     Lights{Driver: DriverAuto},
+		Button:     Button{Event: ButtonAuto},
 		Panel:      Panel{Baud: 115200},
+		Console:    Console{Baud: 115200},
 	}
 }
 

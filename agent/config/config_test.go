@@ -20,6 +20,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/hal/button"
 )
 
 var comparable = cmpopts.EquateComparable(netip.AddrPort{})
@@ -56,8 +57,14 @@ role = "video"
 red = "R"
 green = "G"
 blue = "B"
+[button]
+gpio = "GPIO3"
+active_low = true
 [panel]
 port = "/dev/ttyUSB0"
+baud = 9600
+[console]
+port = "usb:2e8a:000A"
 baud = 9600
 `
 
@@ -82,7 +89,9 @@ func fullConfig() config.Config {
 			{Role: config.RoleNetwork, Red: "7J1 Header Pin5", Green: "GPIO23"},
 			{Role: config.RoleVideo, Red: "R", Green: "G", Blue: "B"},
 		}},
-		Panel: config.Panel{Port: "/dev/ttyUSB0", Baud: 9600},
+		Button:  config.Button{Event: config.ButtonAuto, GPIO: "GPIO3", ActiveLow: true},
+		Panel:   config.Panel{Port: "/dev/ttyUSB0", Baud: 9600},
+		Console: config.Console{Port: "usb:2e8a:000A", Baud: 9600},
 	}
 }
 
@@ -149,11 +158,34 @@ every = "5m"
 [lights]
 driver = "auto"
 
+[button]
+event = "auto"
+
 [panel]
+baud = 115200
+
+[console]
 baud = 115200
 `
 	if diff := cmp.Diff(want, config.Default().Show()); diff != "" {
 		t.Errorf("default (-want +got):\n%s", diff)
+	}
+}
+
+// The names of buttons that the configuration takes are those that there are.
+func TestButtonEvents(t *testing.T) {
+	for _, name := range button.Events() {
+		c, err := config.Parse("c.toml", []byte("[button]\nevent = \""+name+"\"\n"))
+		if err != nil || c.Button.Event != name {
+			t.Errorf("%s: %v, %v", name, c.Button, err)
+		}
+	}
+	_, err := config.Parse("c.toml", []byte("[button]\nevent = \"x\"\n"))
+	for _, name := range button.Events() {
+		err = errors.New(strings.Replace(err.Error(), name, "", 1))
+	}
+	if strings.Contains(err.Error(), "BTN") || !strings.Contains(err.Error(), "auto, none, , ,") {
+		t.Errorf("takes other names as well: %v", err)
 	}
 }
 

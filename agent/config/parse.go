@@ -42,7 +42,12 @@ func Parse(file string, data []byte) (Config, error) {
 	c.Relay = relay(doc.Key("relay"), raw.Relay)
 	c.Central = central(doc.Key("central"), raw.Central)
 	c.Lights = lights(doc.Key("lights"), raw.Lights, c.Lights)
-	c.Panel = panel(doc.Key("panel"), raw.Panel, c.Panel)
+	c.Button = button(doc.Key("button"), raw.Button, c.Button)
+	c.Panel.Port, c.Panel.Baud = port(doc.Key("panel"), raw.Panel, c.Panel.Baud)
+	c.Console.Port, c.Console.Baud = port(doc.Key("console"), raw.Console, c.Console.Baud)
+	if c.Console.Port != "" && c.Console.Port == c.Panel.Port {
+		doc.Key("console").Key("port").Errorf("is the panel's")
+	}
 	if len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
 		doc.Key("central").Key("servers").Errorf("box.tenant is missing: reports go by its name")
 	}
@@ -292,15 +297,26 @@ func thisMachine(host string) bool {
 	return err == nil && a.IsLoopback() || host == "localhost"
 }
 
-func panel(at strict.Place, raw rawPanel, otherwise Panel) Panel {
+// port checks a serial port.
+func port(at strict.Place, raw rawPort, otherwise int) (name string, baud int) {
 	bauds := []int64{1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600}
-	p := Panel{Port: raw.Port, Baud: otherwise.Baud}
-	path(at.Key("port"), raw.Port)
-	if raw.Baud != nil {
-		p.Baud = int(*raw.Baud)
-		if !slices.Contains(bauds, *raw.Baud) {
-			at.Key("baud").Errorf("%d: want one of %v", *raw.Baud, bauds)
-		}
+	if !validUSB(raw.Port) {
+		path(at.Key("port"), raw.Port)
 	}
-	return p
+	if raw.Baud == nil {
+		return raw.Port, otherwise
+	}
+	if !slices.Contains(bauds, *raw.Baud) {
+		at.Key("baud").Errorf("%d: want one of %v", *raw.Baud, bauds)
+	}
+	return raw.Port, int(*raw.Baud)
+}
+
+// validUSB accepts usb:VENDOR:PRODUCT, four hexadecimal digits each.
+func validUSB(s string) bool {
+	id, ok := strings.CutPrefix(s, "usb:")
+	vendor, product, two := strings.Cut(id, ":")
+	_, errV := strconv.ParseUint(vendor, 16, 16)
+	_, errP := strconv.ParseUint(product, 16, 16)
+	return ok && two && len(vendor) == 4 && len(product) == 4 && errV == nil && errP == nil
 }

@@ -13,7 +13,9 @@ type rawConfig struct {
 	Relay      rawRelay    `toml:"relay"`
 	Central    rawCentral  `toml:"central"`
 	Lights     rawLights   `toml:"lights"`
-	Panel      rawPanel    `toml:"panel"`
+	Button     rawButton   `toml:"button"`
+	Panel      rawPort     `toml:"panel"`
+	Console    rawPort     `toml:"console"`
 }
 
 type rawBox struct {
@@ -58,7 +60,13 @@ type rawLamp struct {
 	ActiveLow bool   `toml:"active_low"`
 }
 
-type rawPanel struct {
+type rawButton struct {
+	Event     *string `toml:"event"`
+	GPIO      string  `toml:"gpio"`
+	ActiveLow bool    `toml:"active_low"`
+}
+
+type rawPort struct {
 	Port string `toml:"port"`
 	Baud *int64 `toml:"baud"`
 }

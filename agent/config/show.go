@@ -53,9 +53,22 @@ func (c Config) Show() string {
 		}
 	}
 
+	p.table("[button]")
+	if c.Button.GPIO == "" {
+		p.set("event", c.Button.Event)
+	}
+	p.set("gpio", c.Button.GPIO)
+	if c.Button.ActiveLow {
+		p.line("active_low", "true")
+	}
+
 	p.table("[panel]")
 	p.set("port", c.Panel.Port)
 	p.line("baud", strconv.Itoa(c.Panel.Baud))
+
+	p.table("[console]")
+	p.set("port", c.Console.Port)
+	p.line("baud", strconv.Itoa(c.Console.Baud))
 	return p.b.String()
 }
 
