@@ -19,6 +19,7 @@ const (
 	helloWait = 2 * time.Second  // for a panel to start after its port was opened
 	repeat    = 5 * time.Second  // the word is told again
 	lost      = 15 * time.Second // without an answer
+	stale     = 13 * time.Second // the word was not kept: nothing is told any more
 	stall     = 5 * time.Second  // for one line to be written
 	firstWait = time.Second      // before a port is opened again; doubled each time
 	lastWait  = 30 * time.Second
@@ -39,24 +40,34 @@ type Panel struct {
 
 	mu   sync.Mutex
 	word string
+	kept time.Time // when somebody last answered for the word
 	news chan struct{}
 }
 
 // Show tells the panel a word, see [Frame]: now if it can, else when it is
-// there again. Show never blocks and may be called from any goroutine.
+// there again. It goes on telling it only while Keep is called every few
+// seconds, so that the panel finds out by itself when nobody knows the truth
+// any more. Show never blocks and may be called from any goroutine.
 func (p *Panel) Show(word string) error {
 	if _, err := Frame(word, 0); err != nil {
 		return err
 	}
 	news := p.changes()
 	p.mu.Lock()
-	p.word = word
+	p.word, p.kept = word, time.Now()
 	p.mu.Unlock()
 	select {
 	case news <- struct{}{}:
 	default: // Run will see this word as well
 	}
 	return nil
+}
+
+// Keep says that the word is still true. It never blocks.
+func (p *Panel) Keep() {
+	p.mu.Lock()
+	p.kept = time.Now()
+	p.mu.Unlock()
 }
 
 func (p *Panel) changes() chan struct{} {
@@ -68,9 +79,13 @@ func (p *Panel) changes() chan struct{} {
 	return p.news
 }
 
+// current is the word to tell; empty: none, or none that anybody answers for.
 func (p *Panel) current() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if time.Since(p.kept) > stale {
+		return ""
+	}
 	return p.word
 }
 
@@ -78,14 +93,14 @@ func (p *Panel) current() string {
 // is lost. It returns nil. A write that the system never ends is left behind
 // then; nothing else is.
 func (p *Panel) Run(ctx context.Context) error {
-	d := &dialogue{panel: p, news: p.changes(), left: closed()}
+	d := &dialogue{panel: p, news: p.changes(), left: closed(), trouble: teller{tell: p.Trouble}}
 	wait := firstWait
 	for {
 		err := d.session(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		d.tell(err)
+		d.trouble.say(err)
 		if d.answered {
 			wait = firstWait
 		}
@@ -106,24 +121,9 @@ type dialogue struct {
 	panel    *Panel
 	news     <-chan struct{}
 	left     <-chan struct{} // closed when the last session left nothing behind
-	told     string          // the trouble that was told last
+	trouble  teller
 	seq      uint16
 	answered bool // the panel answered in this session
-}
-
-// tell reports a change of what is wrong.
-func (d *dialogue) tell(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
-	}
-	if text == d.told {
-		return
-	}
-	d.told = text
-	if d.panel.Trouble != nil {
-		d.panel.Trouble(err)
-	}
 }
 
 // session opens the port and talks until something goes wrong or ctx ends.
@@ -187,8 +187,11 @@ func (d *dialogue) talk(ctx context.Context, l *link) error {
 				d.send(l)
 			}
 		case <-tick.C:
+			if d.panel.current() == "" { // nothing to answer
+				heard = time.Now()
+			}
 			if time.Since(heard) >= lost {
-				d.tell(d.wrong(errors.New("no answer")))
+				d.trouble.say(d.wrong(errors.New("no answer")))
 			}
 			d.send(l)
 		case err := <-l.written:
@@ -208,7 +211,7 @@ func (d *dialogue) talk(ctx context.Context, l *link) error {
 				d.send(l)
 			case d.seq-r.seq <= 3: // one of the last few lines
 				heard, d.answered = time.Now(), true
-				d.tell(nil)
+				d.trouble.say(nil)
 			}
 		}
 	}

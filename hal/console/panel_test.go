@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sprechprobe/sprechprobe/hal/console"
 )
@@ -102,14 +103,16 @@ func (t *troubles) want(tb testing.TB, want ...string) {
 	tb.Helper()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if diff := cmp.Diff(want, t.told); diff != "" {
+	if diff := cmp.Diff(want, t.told, cmpopts.EquateEmpty()); diff != "" {
 		tb.Errorf("told (-want +got):\n%s", diff)
 	}
 }
 
+// run runs a panel whose word is kept, until the test ends or stop is called.
 func run(t *testing.T, p *console.Panel) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
+	go keep(ctx, p)
 	go func() { done <- p.Run(ctx) }()
 	var once sync.Once
 	stop = func() {
@@ -122,6 +125,19 @@ func run(t *testing.T, p *console.Panel) (stop func()) {
 	}
 	t.Cleanup(stop)
 	return stop
+}
+
+func keep(ctx context.Context, p *console.Panel) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		p.Keep()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func show(t *testing.T, p *console.Panel, word string) {
@@ -379,4 +395,34 @@ func TestShowRefusesWhatIsNoWord(t *testing.T) {
 	if err := p.Show("blocked\n>STATE ready 1"); !matches(err, "want 1 to 32") {
 		t.Errorf("Show: err = %v", err)
 	}
+}
+
+// Whoever knows the truth hangs: the panel is told nothing any more, and says by
+// itself that the box is lost.
+func TestPanelIsNotToldWhatNobodyKeeps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCable(polite)
+		tr := &troubles{}
+		p := on(tr, c)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- p.Run(ctx) }()
+		show(t, p, "ready")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		want := []string{"2s ready 1 <nil>", "7s ready 2 <nil>", "12s ready 3 <nil>"}
+		if diff := cmp.Diff(want, c.lines()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
+		}
+		p.Keep()
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		want = append(want, "1m2s ready 4 <nil>")
+		if diff := cmp.Diff(want, c.lines()); diff != "" {
+			t.Errorf("told once it is kept (-want +got):\n%s", diff)
+		}
+		cancel()
+		<-done
+		tr.want(t)
+	})
 }

@@ -3,6 +3,7 @@ package console_test
 import (
 	"bufio"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,7 @@ func next(t *testing.T, what string, c <-chan string) string {
 // The whole way: a port that is not there yet, a panel, its cable pulled out
 // and put in again elsewhere.
 func TestPanelOnATerminal(t *testing.T) {
+	t.Parallel()
 	port := filepath.Join(t.TempDir(), "panel")
 	tr := &troubles{news: make(chan string, 100)}
 	p := &console.Panel{Port: port, Trouble: tr.tell}
@@ -99,6 +101,7 @@ func TestPanelOnATerminal(t *testing.T) {
 
 // A panel that is set to another speed, or no panel at all.
 func TestPanelOnATerminalThatTalksNonsense(t *testing.T) {
+	t.Parallel()
 	pty := haltest.NewPty(t)
 	tr := &troubles{news: make(chan string, 100)}
 	p := &console.Panel{Port: pty.Path, Trouble: tr.tell}
@@ -128,8 +131,48 @@ func TestPanelOnATerminalThatTalksNonsense(t *testing.T) {
 	}
 }
 
+// 10,000 lines of noise on the line, and answers between: every word arrives, and
+// the panel counts as there.
+func TestPanelOnANoisyTerminal(t *testing.T) {
+	t.Parallel()
+	port := filepath.Join(t.TempDir(), "panel")
+	tr := &troubles{news: make(chan string, 100)}
+	p := &console.Panel{Port: port, Trouble: tr.tell}
+	pty, words := plug(t, port)
+	run(t, p)
+	rng := rand.New(rand.NewPCG(3, 4))
+	before := "" // it is told again after each hello
+	for i := range 100 {
+		want := fmt.Sprintf("word-%d", i)
+		show(t, p, want)
+		for got := ""; got != want; {
+			if got = next(t, "word", words); got != want && got != before {
+				t.Fatalf("the panel was told %q, want %q", got, want)
+			}
+		}
+		before = want
+		for range 100 {
+			noise := make([]byte, rng.IntN(80))
+			for j := range noise {
+				noise[j] = byte(rng.Uint32())
+			}
+			// Now and then the panel says hello again, so that the noise is no
+			// reason to close the port.
+			if _, err := fmt.Fprintf(pty.Master, "%s\nHELLO\n", noise); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	if len(tr.told) > 0 && tr.told[0] != "<nil>" || len(tr.told) > 1 {
+		t.Errorf("told %q of a panel that answers", tr.told)
+	}
+}
+
 // The kernel itself lets the write block.
 func TestPanelOnATerminalThatBlocks(t *testing.T) {
+	t.Parallel()
 	port := filepath.Join(t.TempDir(), "panel")
 	tr := &troubles{news: make(chan string, 100)}
 	p := &console.Panel{Port: port, Trouble: tr.tell}
