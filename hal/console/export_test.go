@@ -4,6 +4,9 @@ import "fmt"
 
 var CheckConsole = checkConsole
 
+// Device finds the device of a port.
+var Device = device
+
 // Replies collects the replies in chunks of bytes, as "OK 7" and "HELLO", and
 // how many bytes it had to hold at most.
 func Replies(chunks ...[]byte) (got []string, garbage, held int) {

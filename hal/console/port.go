@@ -13,10 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// OpenPort opens a serial port, 8N1 without flow control. It refuses a port
-// that carries the kernel's console: what the box says there would be taken
-// for a login, and what the kernel says there for the panel's.
+// OpenPort opens a serial port, 8N1 without flow control: by the path of its
+// device, or by usb:VENDOR:PRODUCT, the first port of such a USB device. It
+// refuses a port that carries the kernel's console: what the box says there
+// would be taken for a login, and what the kernel says there for the panel's.
 func OpenPort(name string, baud int) (io.ReadWriteCloser, error) {
+	name, err := device(name, "/sys/class/tty")
+	if err != nil {
+		return nil, err
+	}
 	if err := checkConsole(name, "/proc/consoles"); err != nil {
 		return nil, err
 	}
