@@ -49,7 +49,7 @@ var layers = map[string][]string{
 	"agent/advice":                   {"agent"},
 	"agent/light":                    {"agent", "agent/advice", "hal"},
 	"agent/press":                    {"hal"},
-	"agent/panel":                    {"agent", "agent/light"},
+	"agent/panel":                    {"agent", "agent/advice", "agent/light"},
 	"agent/uplink":                   {"agent", "agent/wire/fleet"},
 	"agent/daemon":                   {"agent/...", "hal/..."},
 	"hal":                            {},

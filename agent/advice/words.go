@@ -42,5 +42,12 @@ func LampLooks(state string, l Lang) string { return bookOf(l).word("lamp-looks"
 // LampMeans says what a state of the lamps means, and what to do about it.
 func LampMeans(state string, l Lang) string { return bookOf(l).word("lamp-means", state) }
 
-// BoxWord is a text of the box's own displays, by its key.
-func BoxWord(key string, l Lang) string { return bookOf(l).word("box", key) }
+// BoxWord is a text of the box's own displays, by its key, with its placeholders
+// filled from pairs of name and value.
+func BoxWord(key string, l Lang, pairs ...string) string {
+	args := map[string]string{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		args[pairs[i]] = clean(pairs[i+1])
+	}
+	return fill(bookOf(l).word("box", key), args, bookOf(l))
+}

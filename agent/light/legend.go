@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/hal"
@@ -39,18 +40,43 @@ func entry(s Show, role Role, l advice.Lang) Entry {
 	return Entry{s, role, s.Pattern(role, Color), advice.LampLooks(s.String(), l), advice.LampMeans(s.String(), l)}
 }
 
-// LegendText is the legend for a terminal.
+// LegendText is the legend for a terminal of 80 columns.
 func LegendText(l advice.Lang) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n%s\n\n", advice.BoxWord("lamps", l), advice.BoxWord("lamps-intro", l))
+	fmt.Fprintf(&b, "%s\n\n%s\n", advice.BoxWord("lamps", l), wrap(advice.BoxWord("lamps-intro", l), ""))
 	for _, e := range Legend(l) {
-		fmt.Fprintf(&b, "  %-16s  %-11s  %s\n  %31s%s\n", e.Lamp, e.Show, e.Looks, "", e.Means)
+		fmt.Fprintf(&b, "%-16s  %-11s  %s\n%s", e.Lamp, e.Show, e.Looks, wrap(e.Means, strings.Repeat(" ", 18)))
 	}
-	fmt.Fprintf(&b, "\n%s\n", advice.BoxWord("button", l))
+	fmt.Fprintf(&b, "\n%s\n\n", advice.BoxWord("button", l))
 	for _, k := range presses {
-		fmt.Fprintf(&b, "  %-28s %s\n", advice.BoxWord(k, l), advice.BoxWord(k+"-does", l))
+		fmt.Fprintf(&b, "%s\n%s", advice.BoxWord(k, l), wrap(advice.BoxWord(k+"-does", l), strings.Repeat(" ", 18)))
 	}
 	return b.String()
+}
+
+// wrap breaks a text at blanks into lines of less than 80 characters.
+func wrap(text, indent string) string {
+	var b strings.Builder
+	n := 0
+	for _, word := range strings.Fields(text) {
+		size := utf8.RuneCountInString(word)
+		switch {
+		case n == 0:
+		case n+1+size < 80:
+			b.WriteByte(' ')
+			n++
+		default:
+			b.WriteByte('\n')
+			n = 0
+		}
+		if n == 0 {
+			b.WriteString(indent)
+			n = len(indent)
+		}
+		b.WriteString(word)
+		n += size
+	}
+	return b.String() + "\n"
 }
 
 // presses are the keys of what the button does.

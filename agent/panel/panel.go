@@ -1,6 +1,6 @@
-// Package panel says what a serial panel is told about a report. It uses the
-// states of the lamps, so that a panel and a lamp never disagree; it knows no
-// port and no protocol.
+// Package panel says what a serial panel is told about a report, and is the box's
+// side of the dialogue on a service console. It uses the states of the lamps, so
+// that a panel and a lamp never disagree; it knows no port and no protocol.
 package panel
 
 import (
