@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/agent/panel"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/schedule"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
@@ -25,8 +27,21 @@ type Options struct {
 	Log    *slog.Logger
 	Out    io.Writer // where a terminal's lights are drawn
 
-	Checks  <-chan struct{} // "make a round now"
-	Reloads <-chan struct{} // "read the configuration again"
+	Checks   <-chan struct{} // "make a round now"
+	Reloads  <-chan struct{} // "read the configuration again"
+	Identify <-chan struct{} // "show which box this is"
+
+	// Identity says who the box is at this moment; nil: nobody knows. It must
+	// not block.
+	Identity func() Identity
+	// Forget makes the box belong to nobody any more; nil: it cannot.
+	Forget func() error
+}
+
+// Identity is who the box is to its vendor.
+type Identity struct {
+	Key  string // public key; may be empty
+	Code string // to claim the box by; empty: it is claimed, or cannot be
 }
 
 // Check makes one round with its retest and returns the report.
@@ -42,53 +57,77 @@ func Check(ctx context.Context, s Setup) agent.Report {
 func Run(ctx context.Context, o Options) error {
 	x := o.Setup.examiner()
 	s := o.Setup
+	var lit *lamps
+	defer func() { lit.close() }()
+	var last agent.Report
 	for {
-		next, err := generation(ctx, o, s, x)
+		next, err := lit.follow(s.Config.Lights, o.Out, o.Log)
+		if err != nil {
+			return err
+		}
+		lit = next
+		l := newLoop(o, s, x, lit, last)
+		err = l.generation(ctx)
 		if err != nil || ctx.Err() != nil {
 			notify(o.Log, daemon.SdNotifyStopping)
 			return err
 		}
-		s = next
+		s, last = l.next, l.last
 		x.adopt(s)
 	}
 }
 
 // generation runs the daemon with one setup, until ctx ends or another setup
 // takes its place.
-func generation(ctx context.Context, o Options, s Setup, x *examiner) (Setup, error) {
+func (l *loop) generation(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	lamps, err := openLamps(s.Config.Lights, o.Out, o.Log)
-	if err != nil {
-		return Setup{}, err
+	o, c := l.opts, l.setup.Config
+	if l.uplink, err = l.setup.newUplink(o.Log); err != nil {
+		return err
 	}
-	up, err := s.newUplink(o.Log)
-	if err != nil {
-		return Setup{}, err
-	}
-	l := &loop{opts: o, setup: s, examiner: x, lamps: lamps, uplink: up,
-		triggers: make(chan agent.Trigger, 1), done: make(chan agent.Report, 1)}
-
 	g, gctx := errgroup.WithContext(ctx)
 	start := func(name string, task func(context.Context) error) {
 		g.Go(func() error { return supervised(gctx, name, task) })
 	}
-	start("lights", lamps.engine.Run)
+	start("lights", l.lamps.watch)
 	start("schedule", l.schedule)
 	start("news", l.news)
-	if up != nil {
-		start("uplink", up.Run)
+	start("button", l.button)
+	if l.uplink != nil {
+		start("uplink", l.uplink.Run)
 	}
-	if s.Config.Panel.Port != "" {
-		l.panel = &console.Panel{Port: s.Config.Panel.Port, Baud: s.Config.Panel.Baud, Trouble: panelTrouble(o.Log)}
+	if c.Panel.Port != "" {
+		l.panel = &console.Panel{Port: c.Panel.Port, Baud: c.Panel.Baud, Trouble: trouble(o.Log, "serial panel")}
 		start("panel", l.panel.Run)
+	}
+	if c.Console.Port != "" {
+		start("console", l.console)
 	}
 	start("loop", func(ctx context.Context) error {
 		defer cancel()
 		return l.run(ctx)
 	})
-	err = g.Wait()
-	return l.next, err
+	return g.Wait()
+}
+
+// console lets people talk to the box on a serial port.
+func (l *loop) console(ctx context.Context) error {
+	c := l.setup.Config
+	t := console.Terminal{Port: c.Console.Port, Baud: c.Console.Baud, Trouble: trouble(l.opts.Log, "console")}
+	return t.Run(ctx, func(d *console.Dialogue) error {
+		return panel.Console{
+			Lang:  advice.Lang(c.Language),
+			Facts: func() panel.Facts { return *l.facts.Load() },
+			Check: func() { l.trigger(agent.OnCommand) },
+			Identify: func() {
+				select {
+				case l.shows <- struct{}{}:
+				default:
+				}
+			},
+		}.Serve(d)
+	})
 }
 
 // supervised runs a task and turns a panic into an error that names it: the
@@ -105,14 +144,14 @@ func supervised(ctx context.Context, name string, task func(context.Context) err
 	return nil
 }
 
-// panelTrouble says in the log how a serial panel fares.
-func panelTrouble(log *slog.Logger) func(error) {
+// trouble says in the log how something on a serial port fares.
+func trouble(log *slog.Logger, what string) func(error) {
 	return func(err error) {
 		if err != nil {
-			log.Warn("serial panel", "err", err)
+			log.Warn(what, "err", err)
 			return
 		}
-		log.Info("serial panel answers")
+		log.Info(what + " answers")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -11,6 +12,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/light"
 	"github.com/sprechprobe/sprechprobe/agent/panel"
+	"github.com/sprechprobe/sprechprobe/agent/press"
 	"github.com/sprechprobe/sprechprobe/agent/round"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/hal/console"
@@ -27,16 +29,47 @@ type loop struct {
 	panel    *console.Panel // nil: no panel
 
 	triggers chan agent.Trigger
-	done     chan agent.Report
-	started  time.Time // of the round under way; zero: none
-	last     agent.Report
-	next     Setup // what takes over when run returns
-	leaving  bool  // as soon as the round under way has ended
+	done     chan outcome
+	felt     chan press.Action // what letting go of the button would do
+	pressed  chan press.Action // what the button asks for
+	shows    chan struct{}     // "show which box this is"
+	forgot   chan error        // how forgetting ended
+	facts    atomic.Pointer[panel.Facts]
+
+	started time.Time // of the round under way; zero: none
+	last    agent.Report
+	face    face
+	timer   *time.Timer // until the truth is shown again
+	next    Setup       // what takes over when run returns
+	leaving bool        // as soon as the round under way has ended
 }
 
-// overdue is when a round under way counts as hung: then the watchdog is no
-// longer fed and the service manager starts the program again.
-const overdue = 2*round.Limit + 2*time.Second
+// outcome is how a round ended: with a report, or with a mistake of ours.
+type outcome struct {
+	report agent.Report
+	err    error
+}
+
+const (
+	// overdue is when a round under way counts as hung: then the lamps say that
+	// nothing is known, the watchdog is no longer fed, and the service manager
+	// starts the program again.
+	overdue = 2*round.Limit + 2*time.Second
+	// beat is how often the loop says that it goes round.
+	beat = 5 * time.Second
+)
+
+// newLoop makes a loop for one setup, which goes on from the newest report.
+func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *loop {
+	l := &loop{
+		opts: o, setup: s, examiner: x, lamps: lit, last: last,
+		triggers: make(chan agent.Trigger, 1), done: make(chan outcome, 1), forgot: make(chan error, 1),
+		felt: make(chan press.Action), pressed: make(chan press.Action), shows: make(chan struct{}, 1),
+		timer: time.NewTimer(0),
+	}
+	l.judge()
+	return l
+}
 
 // trigger asks for a round. One that is asked for already is enough.
 func (l *loop) trigger(why agent.Trigger) {
@@ -47,10 +80,10 @@ func (l *loop) trigger(why agent.Trigger) {
 }
 
 func (l *loop) run(ctx context.Context) error {
-	l.show(light.Show{State: light.Starting})
+	l.show()
 	notify(l.opts.Log, daemon.SdNotifyReady)
-	feed := l.watchdog()
-	defer feed.Stop()
+	tick := l.heart()
+	defer tick.Stop()
 	l.trigger(agent.OnStart)
 	for {
 		var triggers <-chan agent.Trigger
@@ -66,15 +99,31 @@ func (l *loop) run(ctx context.Context) error {
 			return nil
 		case why := <-triggers:
 			l.start(ctx, why)
-		case r := <-l.done:
+		case o := <-l.done:
 			l.started = time.Time{}
-			l.take(r)
+			if o.err != nil {
+				return o.err
+			}
+			l.take(o.report)
 		case <-l.opts.Checks:
 			l.trigger(agent.OnCommand)
+		case <-l.opts.Identify:
+			l.identify()
+		case <-l.shows:
+			l.identify()
 		case <-l.opts.Reloads:
 			l.reload()
-		case <-feed.C:
-			l.feed()
+		case a := <-l.felt:
+			l.feel(a)
+		case a := <-l.pressed:
+			l.press(a)
+		case err := <-l.forgot:
+			l.confirm(err)
+			l.show()
+		case <-l.timer.C:
+			l.show()
+		case <-tick.C:
+			l.beat()
 		}
 	}
 }
@@ -82,10 +131,16 @@ func (l *loop) run(ctx context.Context) error {
 // start makes a round in the background.
 func (l *loop) start(ctx context.Context, why agent.Trigger) {
 	l.started = time.Now()
-	if l.last.Schema == "" {
-		l.show(light.Show{State: light.Checking})
-	}
-	go func() { l.done <- l.examiner.examine(ctx, why, l.uplinkState()) }()
+	l.judge()
+	l.show()
+	go func() {
+		var o outcome
+		o.err = supervised(ctx, "round", func(ctx context.Context) error {
+			o.report = l.examiner.examine(ctx, why, l.uplinkState())
+			return nil
+		})
+		l.done <- o
+	}()
 }
 
 func (l *loop) uplinkState() func() agent.Evidence {
@@ -104,18 +159,59 @@ func (l *loop) wait() {
 
 // take hands a new report to everything that shows or sends it.
 func (l *loop) take(r agent.Report) {
-	l.show(light.Of(r))
+	before := l.last
+	l.last = r
+	if l.face.over.State == light.Checking {
+		l.face.lift()
+	}
+	l.judge()
+	l.show()
 	if l.uplink != nil {
 		l.uplink.Offer(r)
 	}
 	if err := keep(ReportFile(), r); err != nil {
 		l.opts.Log.Debug("newest report not kept for other commands", "err", err)
 	}
-	l.say(r)
-	l.last = r
+	l.say(before, r)
 }
 
-func (l *loop) show(s light.Show) {
+// hung reports whether the round under way should have ended long ago.
+func (l *loop) hung() bool { return !l.started.IsZero() && time.Since(l.started) >= overdue }
+
+// judge finds out what is true by now.
+func (l *loop) judge() {
+	switch {
+	case l.hung():
+		l.face.truth = light.Show{State: light.Unknown}
+	case l.last.Schema != "":
+		l.face.truth = light.Of(l.last)
+	case !l.started.IsZero():
+		l.face.truth = light.Show{State: light.Checking}
+	default:
+		l.face.truth = light.Show{State: light.Starting}
+	}
+	id := l.identity()
+	if id.Code != "" {
+		l.face.truth = l.face.truth.Unclaimed()
+	}
+	l.facts.Store(&panel.Facts{Report: l.last, Show: l.face.truth, Box: l.setup.box(), Key: id.Key, Code: id.Code})
+}
+
+func (l *loop) identity() Identity {
+	if l.opts.Identity == nil {
+		return Identity{}
+	}
+	return l.opts.Identity()
+}
+
+// show brings lamps and panel up to date.
+func (l *loop) show() {
+	now := time.Now()
+	s := l.face.at(now)
+	l.timer.Stop()
+	if left := l.face.left(now); left > 0 {
+		l.timer.Reset(left)
+	}
 	l.lamps.show(s)
 	if l.panel != nil {
 		if err := l.panel.Show(panel.Word(s)); err != nil {
@@ -125,17 +221,17 @@ func (l *loop) show(s light.Show) {
 }
 
 // say writes changes to the log, and the verdict to the service manager.
-func (l *loop) say(r agent.Report) {
+func (l *loop) say(before, r agent.Report) {
 	notify(l.opts.Log, fmt.Sprintf("STATUS=%s (%d findings)", r.Verdict, len(r.Findings)))
-	if l.last.Schema == "" || l.last.Verdict != r.Verdict {
+	if before.Schema == "" || before.Verdict != r.Verdict {
 		l.opts.Log.Info("verdict", "verdict", r.Verdict.String(), "took_ms", r.TookMS)
 	}
 	for _, f := range r.Findings {
-		if !has(l.last.Findings, f) {
+		if !has(before.Findings, f) {
 			l.opts.Log.Info("finding", "code", string(f.Code), "cause", f.Cause.String(), "profile", f.Profile, "target", f.Target)
 		}
 	}
-	for _, f := range l.last.Findings {
+	for _, f := range before.Findings {
 		if !has(r.Findings, f) {
 			l.opts.Log.Info("cleared", "code", string(f.Code), "profile", f.Profile, "target", f.Target)
 		}
@@ -168,19 +264,31 @@ func (l *loop) reload() {
 	l.next, l.leaving = next, true
 }
 
-// watchdog is a ticker at a third of the interval that systemd wants to hear
-// from us in, or one that rarely ticks where nobody does.
-func (l *loop) watchdog() *time.Ticker {
+// heart ticks as often as the loop has to say that it goes round: for the lamps,
+// and at a third of the interval that systemd wants to hear from us in.
+func (l *loop) heart() *time.Ticker {
 	every, err := daemon.SdWatchdogEnabled(false)
-	if err != nil || every <= 0 {
-		return time.NewTicker(24 * time.Hour)
+	if err != nil || every <= 0 || every/3 > beat {
+		return time.NewTicker(beat)
 	}
 	return time.NewTicker(every / 3)
 }
 
-// feed tells the watchdog that the loop goes round, unless a round hangs.
-func (l *loop) feed() {
-	if l.started.IsZero() || time.Since(l.started) < overdue {
+// beat says to lamps, panel and service manager that the loop goes round, unless
+// a round hangs, or a light holds up all others.
+func (l *loop) beat() {
+	before := l.face.truth
+	if l.judge(); l.face.truth != before {
+		l.show()
+	}
+	if l.hung() {
+		return
+	}
+	follow := l.lamps.engine.Keep()
+	if l.panel != nil {
+		l.panel.Keep()
+	}
+	if follow {
 		notify(l.opts.Log, daemon.SdNotifyWatchdog)
 	}
 }

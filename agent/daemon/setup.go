@@ -15,6 +15,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/hal/board"
 )
 
 // Build says what program this is.
@@ -29,6 +30,7 @@ type Setup struct {
 	Config   config.Config
 	Profiles []agent.Profile
 	Build    Build
+	board    string // its name in reports
 	relay    webrtc.Credentials
 }
 
@@ -47,7 +49,7 @@ func Load(c config.Config, b Build) (Setup, error) {
 	if err != nil {
 		return Setup{}, err
 	}
-	return Setup{Config: c, Profiles: ps, Build: b, relay: relay}, nil
+	return Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay}, nil
 }
 
 // maxPassword is more than any relay takes, bytes.
@@ -86,7 +88,7 @@ func (s Setup) here() link.System {
 }
 
 func (s Setup) box() agent.Box {
-	return agent.Box{ID: s.Config.Box.ID, Name: s.Config.Box.Name, Version: s.Build.Version, Platform: s.Build.Platform}
+	return agent.Box{ID: s.Config.Box.ID, Name: s.Config.Box.Name, Version: s.Build.Version, Board: s.board, Platform: s.Build.Platform}
 }
 
 // examiner makes an examiner for the setup.

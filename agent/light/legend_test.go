@@ -65,13 +65,6 @@ func TestLegendText(t *testing.T) {
 	}
 }
 
-// The sheet for the practice's wall is part of the documentation.
-func TestSheet(t *testing.T) {
-	for _, l := range advice.Langs {
-		golden(t, filepath.Join("..", "..", "docs", "lights."+string(l)+".html"), light.Sheet(l))
-	}
-}
-
 // golden compares with a file, or rewrites it.
 func golden(t *testing.T, file, got string) {
 	t.Helper()

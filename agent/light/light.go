@@ -155,6 +155,16 @@ func stateOf(r agent.Report) State {
 	}
 }
 
+// Unclaimed is what the lamps show of s on a box that belongs to nobody yet: the
+// same while something has to be mended first, and else that.
+func (s Show) Unclaimed() Show {
+	switch s.State {
+	case Checking, Ready, Limited, Blocked:
+		s.State = Unclaimed
+	}
+	return s
+}
+
 func found(r agent.Report, c agent.Code) bool {
 	return slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Code == c })
 }

@@ -57,6 +57,20 @@ func TestOf(t *testing.T) {
 	}
 }
 
+// What keeps a box from being claimed is shown first.
+func TestUnclaimed(t *testing.T) {
+	for _, s := range light.States() {
+		want := s
+		switch s {
+		case light.Ready, light.Limited, light.Blocked, light.Checking:
+			want = light.Unclaimed
+		}
+		if got := (light.Show{State: s, Unheard: true}).Unclaimed(); got.State != want || !got.Unheard {
+			t.Errorf("%v of a box that belongs to nobody is %v, want %v", s, got, want)
+		}
+	}
+}
+
 // everything calls f with each thing the lamps may show.
 func everything(f func(s light.Show, role light.Role, kind light.Kind, p hal.Pattern)) {
 	for _, unheard := range []bool{false, true} {

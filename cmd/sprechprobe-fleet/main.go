@@ -36,6 +36,7 @@ type command struct {
 var commands = []command{
 	{"serve", serveArgs, "take the boxes' reports and show them on a page", serve},
 	{"demo", demoArgs, "the whole product on this machine: far ends, box, dashboard", runDemo},
+	{"sheet", sheetArgs, "what the lamps say, one page to be printed (HTML)", printSheet},
 	{"version", "", "version and platform", version},
 }
 

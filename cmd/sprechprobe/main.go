@@ -44,6 +44,7 @@ var commands = []command{
 	{"run", "[--config F]", "the daemon: look on schedule, drive the lights, report", run},
 	{"check", "[--profile P,Q] [--config F] [--format text|json] [--lang de|en]", "look once, with a retest, and say what to change", check},
 	{"request", "[--config F] [--report F] [--lang de|en]", "the release request for the firewall, from the newest round", request},
+	{"lights", "list|show STATE|identify|release [--config F] [--lang de|en]", "find and drive the lights of this board, and say what they mean", lights},
 	{"config", "check|show|init [--config F] [--profile P,Q]", "check, show or make a configuration", configure},
 	{"version", "", "version and platform", version},
 }

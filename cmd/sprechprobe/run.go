@@ -11,7 +11,7 @@ import (
 )
 
 // run is the daemon. SIGHUP reads the configuration again, SIGUSR1 makes a round
-// at once.
+// at once, SIGUSR2 lets the lights show which box this is.
 func run(ctx context.Context, e env, args []string) (int, error) {
 	var src source
 	f := flags("run")
@@ -27,9 +27,11 @@ func run(ctx context.Context, e env, args []string) (int, error) {
 	defer stopReloads()
 	checks, stopChecks := on(syscall.SIGUSR1)
 	defer stopChecks()
+	shows, stopShows := on(syscall.SIGUSR2)
+	defer stopShows()
 	err = daemon.Run(ctx, daemon.Options{
 		Setup: s, Reload: src.setup, Log: slog.New(logHandler(e.err)), Out: e.out,
-		Checks: checks, Reloads: reloads,
+		Checks: checks, Reloads: reloads, Identify: shows,
 	})
 	if err != nil {
 		return exitFailed, err

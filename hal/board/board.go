@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"unicode"
 
@@ -155,16 +154,13 @@ func (s System) ledsOff() bool {
 	defer f.Close()
 	b, _ := io.ReadAll(io.LimitReader(f, 64<<10))
 	off, system := false, false
-	for line := range strings.Lines(string(b)) {
-		w := strings.Fields(line)
-		for i := range w {
-			w[i] = strings.Trim(w[i], `'"`)
-		}
+	for _, line := range strings.Split(string(b), "\n") {
+		w := strings.Fields(strings.NewReplacer("'", "", `"`, "").Replace(line))
 		switch {
 		case len(w) >= 2 && w[0] == "config":
 			system = w[1] == "system"
 		case system && len(w) >= 3 && w[0] == "option" && w[1] == "leds_off":
-			off = slices.Contains([]string{"1", "on", "true", "yes", "enabled"}, w[2])
+			off = w[2] == "1" || w[2] == "on" || w[2] == "true" || w[2] == "yes" || w[2] == "enabled"
 		}
 	}
 	return off

@@ -35,35 +35,25 @@ type System struct {
 	Lines line.Find
 }
 
-// codes are the kernel's numbers of keys (input-event-codes.h) by the names that
-// OpenWrt gives to buttons.
-var codes = map[string]uint16{
-	"wps": 0x211, "reset": 0x198, "rfkill": 247, "power": 116,
-	"BTN_0": 0x100, "BTN_1": 0x101, "BTN_2": 0x102, "BTN_3": 0x103, "BTN_4": 0x104,
-	"BTN_5": 0x105, "BTN_6": 0x106, "BTN_7": 0x107, "BTN_8": 0x108, "BTN_9": 0x109,
-}
+// codes are the kernel's numbers of keys (input-event-codes.h).
+var codes = [...]uint16{0x211, 0x198, 247, 116, 0x100, 0x101, 0x102, 0x103, 0x104, 0x105, 0x106, 0x107, 0x108, 0x109}
 
-// Events lists the names that Spec.Event may have, sorted.
+// Events lists the names that Spec.Event may have, in the order of codes.
 func Events() []string {
-	var all []string
-	for name := range codes {
-		all = append(all, name)
-	}
-	slices.Sort(all)
-	return all
+	return strings.Fields("wps reset rfkill power BTN_0 BTN_1 BTN_2 BTN_3 BTN_4 BTN_5 BTN_6 BTN_7 BTN_8 BTN_9")
 }
 
 // Open returns the button. One that is not there is no error: it is never
 // pressed.
 func (s System) Open(spec Spec) (hal.Button, error) {
 	if spec.GPIO != "" {
-		return s.openLine(spec)
+		return openLine(s.Lines, spec)
 	}
-	code, ok := codes[spec.Event]
-	if !ok {
-		return nil, fmt.Errorf("button %q: want one of %s", spec.Event, strings.Join(Events(), ", "))
+	i := slices.Index(Events(), spec.Event)
+	if i < 0 {
+		return nil, fmt.Errorf("button %q: want one of %q", spec.Event, Events())
 	}
-	return events{spec.Event, keys{s.path("sys/class/input"), s.path("dev/input"), code}}, nil
+	return events{spec.Event, keys{s.path("sys/class/input"), s.path("dev/input"), codes[i]}}, nil
 }
 
 func (s System) path(rest string) string {

@@ -108,7 +108,7 @@ func TestKeys(t *testing.T) {
 }
 
 func TestUnknownEvent(t *testing.T) {
-	if _, err := (button.System{}).Open(button.Spec{Event: "bell"}); err == nil || !strings.Contains(err.Error(), `button "bell": want one of BTN_0`) {
+	if _, err := (button.System{}).Open(button.Spec{Event: "bell"}); err == nil || !strings.Contains(err.Error(), `button "bell": want one of ["wps"`) {
 		t.Errorf("err = %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,15 +42,14 @@ func (k keys) run(ctx context.Context, changed func(down bool)) error {
 
 // find is the path of the device, empty if there is none.
 func (k keys) find() string {
-	names, err := filepath.Glob(filepath.Join(k.class, "event*"))
+	entries, err := os.ReadDir(k.class)
 	if err != nil {
 		return ""
 	}
-	slices.Sort(names)
-	for _, n := range names {
-		b, err := os.ReadFile(filepath.Join(n, "device", "capabilities", "key"))
-		if err == nil && has(string(b), k.code) {
-			return filepath.Join(k.dev, filepath.Base(n))
+	for _, e := range entries {
+		b, err := os.ReadFile(filepath.Join(k.class, e.Name(), "device", "capabilities", "key"))
+		if err == nil && strings.HasPrefix(e.Name(), "event") && has(string(b), k.code) {
+			return filepath.Join(k.dev, e.Name())
 		}
 	}
 	return ""

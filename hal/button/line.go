@@ -1,3 +1,5 @@
+//go:build !mips && !mipsle && !mips64 && !mips64le
+
 package button
 
 import (
@@ -15,8 +17,7 @@ import (
 // other way to say "for ever" that all of its lines understand.
 const wait = time.Hour
 
-func (s System) openLine(spec Spec) (hal.Button, error) {
-	find := s.Lines
+func openLine(find line.Find, spec Spec) (hal.Button, error) {
 	if find == nil {
 		var err error
 		if find, err = line.Kernel(); err != nil {

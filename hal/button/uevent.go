@@ -47,21 +47,10 @@ func broadcasts(ctx context.Context, name string, changed func(down bool)) error
 // parse reads a message: "action@path", then KEY=value, each ended by a zero
 // byte. It reports whether it is a change of the button.
 func parse(b []byte, name string) (down, ok bool) {
-	values := map[string]string{}
-	for field := range bytes.SplitSeq(b, []byte{0}) {
-		if key, value, found := bytes.Cut(field, []byte("=")); found {
-			values[string(key)] = string(value)
-		}
-	}
-	if values["SUBSYSTEM"] != "button" || values["BUTTON"] != name || values["TYPE"] == "switch" {
+	has := func(field string) bool { return bytes.Contains(b, []byte("\x00"+field+"\x00")) }
+	if !has("SUBSYSTEM=button") || !has("BUTTON="+name) || has("TYPE=switch") {
 		return false, false
 	}
-	switch values["ACTION"] {
-	case "pressed":
-		return true, true
-	case "released":
-		return false, true
-	default:
-		return false, false
-	}
+	down = has("ACTION=pressed")
+	return down, down || has("ACTION=released")
 }

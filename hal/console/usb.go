@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -26,7 +25,6 @@ func device(port, class string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	for _, e := range entries {
 		v, p := usbIDs(filepath.Join(class, e.Name(), "device"))
 		if v != "" && v == vendor && p == product {
@@ -37,16 +35,13 @@ func device(port, class string) (string, error) {
 }
 
 // usbIDs are the vendor and product of the USB device that a terminal belongs
-// to: its interface, or a port of that, lies below the device.
+// to: its interface, or a port of that, lies below the device. The path leads
+// over a link, so it must not be shortened.
 func usbIDs(dir string) (vendor, product string) {
-	dir, err := filepath.EvalSymlinks(dir)
-	if err != nil {
-		return "", ""
-	}
 	for range 3 {
-		dir = filepath.Dir(dir)
-		v, errV := os.ReadFile(filepath.Join(dir, "idVendor"))
-		p, errP := os.ReadFile(filepath.Join(dir, "idProduct"))
+		dir += "/.."
+		v, errV := os.ReadFile(dir + "/idVendor")
+		p, errP := os.ReadFile(dir + "/idProduct")
 		if errV == nil && errP == nil {
 			return strings.TrimSpace(string(v)), strings.TrimSpace(string(p))
 		}

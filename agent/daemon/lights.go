@@ -1,0 +1,119 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/light"
+	"github.com/sprechprobe/sprechprobe/hal"
+	"github.com/sprechprobe/sprechprobe/hal/board"
+	"github.com/sprechprobe/sprechprobe/hal/led"
+)
+
+// identifyFor is how long the lamps show which box this is.
+const identifyFor = time.Minute
+
+// ListLights says which board this is, which lamps tell the state of the box and
+// which button it has, and explains what the lamps say.
+func ListLights(c config.Config, l advice.Lang) string {
+	found := board.System{}.Detect()
+	var b strings.Builder
+	row := func(label, text string) { fmt.Fprintf(&b, "%-7s %s\n", label, text) }
+	row("board", strings.TrimSpace(fmt.Sprintf("%s %s", found.ID, found.Name)))
+	for _, s := range specsOf(c.Lights, found) {
+		row("lamp", s.Role+": "+describe(s))
+	}
+	if found.Dark {
+		row("lamp", "the system's option leds_off is set")
+	}
+	if spec, ok := buttonOf(c.Button, found); ok {
+		row("button", strings.TrimSpace(spec.Event+" "+spec.GPIO))
+	}
+	row("leds", strings.Join(led.System{}.LEDs(), " "))
+	return b.String() + "\n" + light.LegendText(l)
+}
+
+// ShowLights lets the lamps show a state, by its word, until ctx ends. "stopped"
+// is what a box leaves behind that does not run any more: the lamps are put out
+// and stay so, at once.
+func ShowLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger, word string) error {
+	var s light.Show
+	if err := s.State.UnmarshalText([]byte(word)); err != nil {
+		return err
+	}
+	if _, driven := driver(); driven {
+		return errDriven
+	}
+	if s.State == light.Stopped {
+		return putOut(c, out)
+	}
+	return play(ctx, c, out, log, s)
+}
+
+// IdentifyLights lets the lamps show which box this is: those of a running box by
+// asking it, or else by itself.
+func IdentifyLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger) error {
+	if pid, driven := driver(); driven {
+		if err := unix.Kill(pid, unix.SIGUSR2); err != nil {
+			return fmt.Errorf("ask the running box: %w", err)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, identifyFor)
+	defer cancel()
+	return play(ctx, c, out, log, light.Show{State: light.Identify})
+}
+
+// GiveBackLights gives the lamps back that a box took over and left behind, and
+// returns their names: for a box that is taken out of service.
+func GiveBackLights() ([]string, error) {
+	if _, driven := driver(); driven {
+		return nil, errDriven
+	}
+	return system(nil).GiveBack()
+}
+
+// errNoLights says that there is nothing to show anything on.
+var errNoLights = errors.New("no lamps: this board is not known to have any, and the configuration names none")
+
+// play shows a state until ctx ends, and then gives the lamps back.
+func play(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger, s light.Show) error {
+	lit, err := (*lamps)(nil).follow(c, out, log)
+	if err != nil {
+		return err
+	}
+	defer lit.close()
+	if len(lit.specs) == 0 {
+		return errNoLights
+	}
+	lit.show(s)
+	tick := time.NewTicker(silence / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			lit.engine.Keep()
+		}
+	}
+}
+
+// putOut puts the lamps out and leaves them to nobody.
+func putOut(c config.Lights, out io.Writer) error {
+	lights, err := system(out).Open(specsOf(c, board.System{}.Detect())...)
+	errs := []error{err}
+	for _, l := range lights {
+		errs = append(errs, l.Set(hal.Off))
+	}
+	return errors.Join(errs...)
+}
