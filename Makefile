@@ -15,7 +15,9 @@ APT = \
   ethtool:ethtool \
   tayga:tayga \
   qemu-user-static:qemu-arm-static \
-  chromium:chromium
+  chromium:chromium \
+  qemu-system-arm:qemu-system-aarch64 \
+  device-tree-compiler:dtc
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -28,7 +30,7 @@ BUILD = $(GO) build -trimpath -ldflags="-s -w -X $(INFO).version=$(VERSION) -X $
 # No inlining outside the hot packages: 0.5 MB less flash on the routers.
 SMALL = $(shell cat packaging/mips.flags)
 
-.PHONY: help build test lab fuzz bench lint demo dist clean counterparts
+.PHONY: help build test lab fuzz bench lint demo dist clean counterparts guest
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -81,3 +83,8 @@ counterparts:
 	  elif [ "$$LAB" = must ]; then echo "missing:$$missing"; exit 1; \
 	  else echo "LEFT OUT: tests against$$missing (not installed, and this is not root on Debian)"; fi; \
 	fi
+	@$(MAKE) -s guest || if [ "$$LAB" = must ]; then exit 1; else echo "LEFT OUT: tests on a real kernel (see above)"; fi
+
+# guest fetches the kernel that the tests in hal/guest boot.
+guest:
+	@.ci/guest-kernel "$(GUEST)"

@@ -59,6 +59,7 @@ var layers = map[string][]string{
 	"hal/button":                     {"hal", "hal/line"},
 	"hal/board":                      {"hal", "hal/led"},
 	"hal/console":                    {"hal"},
+	"hal/guest":                      {},
 	"hal/haltest":                    {"hal"},
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/wire/fleet", "cmd/internal/buildinfo"},
 	"cmd/sprechprobe/matrix":         {},
