@@ -17,7 +17,10 @@ APT = \
   qemu-user-static:qemu-arm-static \
   chromium:chromium \
   qemu-system-arm:qemu-system-aarch64 \
-  device-tree-compiler:dtc
+  device-tree-compiler:dtc \
+  g++:g++ \
+  arduino-core-avr:avr-g++
+GUEST = $(or $(SPRECHPROBE_GUEST),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sprechprobe/guest)
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export PATH := $(PATH):/usr/sbin:/sbin
