@@ -63,6 +63,7 @@ var layers = map[string][]string{
 	"hal/haltest":                    {"hal"},
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/wire/fleet", "cmd/internal/buildinfo"},
 	"cmd/sprechprobe/matrix":         {},
+	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/light", "agent/wire/fleet", "cmd/internal/buildinfo"},
 	"cmd/internal/buildinfo":         {},
 	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
 	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/profile", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},

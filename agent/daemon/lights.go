@@ -42,21 +42,17 @@ func ListLights(c config.Config, l advice.Lang) string {
 	return b.String() + "\n" + light.LegendText(l)
 }
 
-// ShowLights lets the lamps show a state, by its word, until ctx ends. "stopped"
-// is what a box leaves behind that does not run any more: the lamps are put out
-// and stay so, at once.
-func ShowLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger, word string) error {
-	var s light.Show
-	if err := s.State.UnmarshalText([]byte(word)); err != nil {
-		return err
-	}
+// ShowLights lets the lamps show a state until ctx ends. Stopped is what a box
+// leaves behind that does not run any more: the lamps are put out and stay so,
+// at once.
+func ShowLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger, s light.State) error {
 	if _, driven := driver(); driven {
 		return errDriven
 	}
-	if s.State == light.Stopped {
+	if s == light.Stopped {
 		return putOut(c, out)
 	}
-	return play(ctx, c, out, log, s)
+	return play(ctx, c, out, log, light.Show{State: s})
 }
 
 // IdentifyLights lets the lamps show which box this is: those of a running box by

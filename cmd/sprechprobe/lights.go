@@ -9,11 +9,12 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/daemon"
+	"github.com/sprechprobe/sprechprobe/agent/light"
 )
 
 // lights finds and drives the lights of this board.
 func lights(ctx context.Context, e env, args []string) (int, error) {
-	what, state := "list", ""
+	what, state := "list", light.Starting
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		what, args = args[0], args[1:]
 	}
@@ -21,7 +22,10 @@ func lights(ctx context.Context, e env, args []string) (int, error) {
 		if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 			return exitUsage, errors.New("show what? Want the word of a state, see list")
 		}
-		state, args = args[0], args[1:]
+		if err := state.UnmarshalText([]byte(args[0])); err != nil {
+			return exitUsage, err
+		}
+		args = args[1:]
 	}
 	var src source
 	f := flags("lights")
@@ -32,7 +36,7 @@ func lights(ctx context.Context, e env, args []string) (int, error) {
 	}
 	c, err := src.load()
 	if err != nil {
-		if state != "stopped" {
+		if state != light.Stopped {
 			return exitUsage, err
 		}
 		// What stops a box must not stop its lamps from saying so.
@@ -42,7 +46,7 @@ func lights(ctx context.Context, e env, args []string) (int, error) {
 	return lightsDo(ctx, e, what, state, c, src)
 }
 
-func lightsDo(ctx context.Context, e env, what, state string, c config.Config, src source) (int, error) {
+func lightsDo(ctx context.Context, e env, what string, state light.State, c config.Config, src source) (int, error) {
 	lang, err := src.language(c)
 	if err != nil {
 		return exitUsage, err

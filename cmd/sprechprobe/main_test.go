@@ -42,6 +42,11 @@ func TestMistakes(t *testing.T) {
 		{"config check --config " + bad, []string{bad + ":4"}},
 		{"run --config " + v.dir + "/nowhere.toml", []string{"nowhere.toml"}},
 		{"config", []string{"check, show or init"}},
+		{"lights dance", []string{`no "dance"`}},
+		{"lights show", []string{"show what"}},
+		{"lights show green", []string{`unknown state "green"`, "ready"}},
+		{"lights show ready --config " + bad, []string{bad + ":4"}},
+		{"lights --lang fr", []string{"fr"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {

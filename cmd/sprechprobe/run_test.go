@@ -181,6 +181,11 @@ func TestRun(t *testing.T) {
 	v.configure(t, "name = \"Praxis Nord\"", "name = \"Praxis Süd\"")
 	d.signal(t, syscall.SIGHUP)
 	until(t, "a good configuration is taken over", func() bool { return last().Box.Name == "Praxis Süd" })
+	if d.out.has("(gone)") || strings.Count(d.out.String(), "(starting)") > 1 {
+		t.Errorf("the lights were given up for a new configuration that has the same:\n%s", d.out)
+	}
+	d.signal(t, syscall.SIGUSR2)
+	until(t, "the lights show which box this is", func() bool { return d.out.has("(identify)") })
 	if r := last(); r.Seq <= 2 {
 		t.Errorf("number %d after a reload: numbers of one run must not begin again", r.Seq)
 	}
