@@ -43,6 +43,7 @@ var layers = map[string][]string{
 	"agent/assess":                   {"agent"},
 	"agent/round":                    {"agent"},
 	"agent/schedule":                 {},
+	"agent/spool":                    {},
 	"agent/strict":                   {},
 	"agent/profile":                  {"agent", "agent/strict"},
 	"agent/config":                   {"agent", "agent/strict", "agent/wire/fleet"},
