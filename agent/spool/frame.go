@@ -26,7 +26,7 @@ const (
 	headLen = 28
 	tailLen = 4
 	// placeSize is what a place takes, bytes.
-	placeSize = headLen + 40 + tailLen
+	placeSize = headLen + 48 + tailLen
 
 	// maxBody bounds one frame, bytes.
 	maxBody = 64 << 10
@@ -107,6 +107,7 @@ func scan(b []byte, take func(f frame, off int64)) (bad int64) {
 // place is everything that is known besides the records: how far they were
 // taken off, and what became of those that were not delivered.
 type place struct {
+	line    uint64 // whose numbers these are, at random
 	serial  uint64 // of places, so that the newest of several is known
 	floor   uint64 // records up to it are gone
 	tried   uint64 // records up to it may have been sent
@@ -118,7 +119,7 @@ type place struct {
 
 func (p place) frame() frame {
 	var b []byte
-	for _, v := range []uint64{p.tried, p.receipt, uint64(p.dropped), uint64(p.damaged), p.through} {
+	for _, v := range []uint64{p.line, p.tried, p.receipt, uint64(p.dropped), uint64(p.damaged), p.through} {
 		b = order.AppendUint64(b, v)
 	}
 	return frame{position, p.serial, p.floor, b}
@@ -130,7 +131,7 @@ func (p place) newer(f frame) place {
 		return p
 	}
 	at := func(i int) uint64 { return order.Uint64(f.body[8*i:]) }
-	q := place{f.number, f.floor, at(0), at(1), int64(at(2)), int64(at(3)), at(4)}
+	q := place{at(0), f.number, f.floor, at(1), at(2), int64(at(3)), int64(at(4)), at(5)}
 	if q.through >= maxNumber || q.dropped >= maxNumber || q.damaged >= maxNumber {
 		return p
 	}

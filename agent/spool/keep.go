@@ -136,23 +136,35 @@ type part struct {
 }
 
 // flushAll writes until nothing is left to write. Where others have filled the
-// disk and memory is about to be full too, the oldest make room for the newest.
+// disk, half as much may still fit; and once memory is about to be full too, the
+// oldest make room for the newest.
 func (s *Spool) flushAll() error {
-	more, err := s.flushSome()
-	for left := len(s.disk.segments); left > 0 && errors.Is(err, syscall.ENOSPC) && s.cramped(); left-- {
-		if err = s.makeRoom(s.disk.used()); err == nil {
-			more, err = s.flushSome()
+	limit, given := s.disk.segmentSize(), len(s.disk.segments)
+	for {
+		more, err := s.flushSome(limit)
+		switch {
+		case err == nil && !more:
+			return nil
+		case err == nil:
+		case !errors.Is(err, syscall.ENOSPC):
+			return err
+		case limit > block:
+			limit /= 2
+		case given == 0 || !s.cramped():
+			return err
+		default:
+			given--
+			if err := s.makeRoom(s.disk.used()); err != nil {
+				return err
+			}
 		}
 	}
-	for more && err == nil {
-		more, err = s.flushSome()
-	}
-	return err
 }
 
-// flushSome writes a segment's worth, and reports whether there is more.
-func (s *Spool) flushSome() (more bool, err error) {
-	w := s.collect(s.disk.room())
+// flushSome writes up to limit bytes, but at least one record, and reports whether
+// there is more.
+func (s *Spool) flushSome(limit int64) (more bool, err error) {
+	w := s.collect(min(limit, s.disk.room()))
 	if err := s.makeRoom(s.disk.max - int64(len(w.b))); err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
@@ -20,30 +21,21 @@ func open(fs files, o Options) (*Spool, Found) {
 	o.Max = max(o.Max, LeastMax)
 	s := &Spool{opts: o, files: fs, kick: make(chan struct{}, 1), next: 1}
 	var found Found
-	var all remains
-	var disk place // the newest one there
+	var disk, noted remains
 	if o.Dir != "" {
-		d, bad, err := openDisk(fs, o.Dir, o.Max, func(f frame, in *segment, off int64) {
-			disk = all.take(f, disk, in, off)
-		})
-		found.Bad = bad
-		if d != nil {
-			s.disk, s.written, found.Err = d, disk, err
+		d, bad, err := openDisk(fs, o.Dir, o.Max, disk.take)
+		if found.Bad = bad; d != nil {
+			s.disk, s.written, found.Err = d, disk.place, err
 		} else {
 			s.err = err
 		}
 	}
 	j, b, err := openJournal(fs, o.Journal)
 	s.journal = j
-	var noted place
-	found.Bad += scan(b, func(f frame, _ int64) { noted = all.take(f, noted, nil, 0) })
-	if s.place = disk; noted.serial > disk.serial {
-		s.place = noted
-	}
-	s.place.floor = all.floor
-	found.Lost = s.restore(all.entries)
+	found.Bad += scan(b, func(f frame, off int64) { noted.take(f, nil, off) })
+	found.Lost = s.restore(disk.and(noted))
 	s.absorb()
-	if noted.serial == 0 && len(s.entries) > 0 { // nobody knows what was done with the oldest
+	if noted.place.serial == 0 && len(s.entries) > 0 { // nobody knows what was done with the oldest
 		s.place.tried = max(s.place.tried, s.entries[0].first)
 	}
 	found.Waiting = s.waiting
@@ -55,54 +47,89 @@ func open(fs files, o Options) (*Spool, Found) {
 	return s, found
 }
 
-// remains are the frames that were found, in no order.
+// remains are the frames that were found in one place, in no order.
 type remains struct {
 	entries []*entry
+	place   place  // the newest
 	floor   uint64 // the highest
 }
 
-// take keeps a frame, and returns the newer of two places.
-func (r *remains) take(f frame, p place, in *segment, off int64) place {
+// take keeps a frame.
+func (r *remains) take(f frame, in *segment, off int64) {
 	r.floor = max(r.floor, f.floor)
 	e := &entry{first: f.number, last: f.number, on: in, off: off, size: int64(f.size())}
 	switch f.kind {
 	case position:
-		return p.newer(f)
+		r.place = r.place.newer(f)
+		return
 	case gap:
 		if len(f.body) != 9 {
-			return p
+			return
 		}
 		e.gap, e.last, e.damaged = true, order.Uint64(f.body), f.body[8] != 0
 		if e.last < e.first || e.last >= maxNumber {
-			return p
+			return
 		}
 	case record:
 		if in == nil {
 			e.data, e.put = slices.Clone(f.body), time.Now()
 		}
 	default:
-		return p
+		return
 	}
 	if in != nil {
 		in.last = max(in.last, e.last)
 	}
 	r.entries = append(r.entries, e)
-	return p
+}
+
+// and joins what the disk has with what the journal has. Usually they are of one
+// line of numbers. Where the disk was not there for a while, or is another one,
+// the journal's records are numbered anew, behind the disk's.
+func (r remains) and(journal remains) remains {
+	r.place.floor, journal.place.floor = r.floor, max(journal.floor, journal.place.floor)
+	switch p := journal.place; {
+	case p.serial == 0:
+		return r
+	case r.place.serial == 0 || r.place.line == p.line:
+		if p.serial > r.place.serial {
+			r.place = p
+		}
+		r.place.floor = max(r.floor, journal.floor)
+		r.entries = append(r.entries, journal.entries...)
+		return r
+	}
+	last := r.place.through
+	for _, e := range r.entries {
+		last = max(last, e.last)
+	}
+	slices.SortFunc(journal.entries, oldestFirst)
+	at := journal.place.floor
+	for _, e := range journal.entries {
+		if e.last <= at {
+			continue
+		}
+		n := e.last - max(at, e.first-1)
+		at = e.last
+		e.first, e.last = last+1, last+n
+		last = e.last
+		r.entries = append(r.entries, e)
+	}
+	r.place.serial = max(r.place.serial, journal.place.serial)
+	r.place.dropped += journal.place.dropped
+	r.place.damaged += journal.place.damaged
+	return r
 }
 
 // restore puts what was found in its order, each number once, and returns how
 // many records are missing between them. A gap is believed before a record that
 // was dropped and is still there; the disk's copy before the journal's.
-func (s *Spool) restore(all []*entry) (lost int) {
-	slices.SortStableFunc(all, func(a, b *entry) int {
-		if a.gap != b.gap && a.first == b.first {
-			if a.gap {
-				return -1
-			}
-			return 1
-		}
-		return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last))
-	})
+func (s *Spool) restore(r remains) (lost int) {
+	all := r.entries
+	if s.place = r.place; s.place.line == 0 {
+		s.place.line = rand.Uint64() | 1
+	}
+	slices.SortStableFunc(all, oldestFirst)
 	next := s.place.floor + 1
 	for _, e := range append(all, &entry{first: s.place.through + 1}) {
 		if e.first > next {
@@ -125,4 +152,16 @@ func (s *Spool) restore(all []*entry) (lost int) {
 	}
 	s.next = next
 	return lost
+}
+
+// oldestFirst puts gaps, and of them the longest, before a record of their
+// number.
+func oldestFirst(a, b *entry) int {
+	if a.gap != b.gap && a.first == b.first {
+		if a.gap {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(b.last, a.last))
 }

@@ -488,7 +488,7 @@ func TestTornBatch(t *testing.T) {
 		lost int
 	}{
 		"cut within":          {func(b []byte) []byte { return b[:len(b)-10] }, 1},
-		"cut after the place": {func(b []byte) []byte { return b[:72] }, 3},
+		"cut after the place": {func(b []byte) []byte { return b[:80] }, 3},
 		"first block zero":    {func(b []byte) []byte { clear(b[:512]); return b }, 1},
 	}
 	for name, tt := range tests {
