@@ -96,6 +96,9 @@ const (
 	StateWritable Key = "state_writable"
 	StateFree     Key = "state_free_bytes"
 	Retried       Key = "retried_count"
+	Damaged       Key = "damaged_count"
+	SpoolBytes    Key = "spool_bytes"
+	InMemory      Key = "spool_in_memory"
 	Detail        Key = "detail"
 )
 
@@ -161,7 +164,6 @@ var Keys = map[Key]KeyInfo{
 	Quiet:         {Number, "sampled ports without any answer"},
 	BarredPorts:   {Words, "ports that a middlebox rejected, ascending, by \", \""},
 	Queued:        {Number, "reports waiting to be sent"},
-	Dropped:       {Number, "reports lost since the start, because too many waited"},
 	Hops:          {Words, "routers that answered on the way, nearest first; * for one that did not"},
 	LastHop:       {Number, "how far this target's packets came: routers that answered to them"},
 	LastHopFrom:   {Words, "address of the last of these routers"},
@@ -188,6 +190,10 @@ var Keys = map[Key]KeyInfo{
 	StateWritable: {Fact, "the box can keep what must outlive a restart"},
 	StateFree:     {Number, "space for that, bytes"},
 	Retried:       {Number, "looks that failed just before this one answered"},
+	Dropped:       {Number, "reports lost ever, because too many waited or the vendor would not take their size"},
+	Damaged:       {Number, "reports lost ever, because the box's disk lost them"},
+	SpoolBytes:    {Number, "what the waiting reports take, bytes"},
+	InMemory:      {Fact, "the box's disk takes no reports: those that wait end with the power"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/spool"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 )
 
@@ -28,6 +29,7 @@ type Config struct {
 	Schedule   Schedule
 	Relay      Relay
 	Central    Central
+	Spool      Spool
 	Lights     Lights
 	Button     Button
 	Panel      Panel
@@ -74,6 +76,12 @@ type Central struct {
 	Credentials string   // path of a NATS credentials file; may be empty
 	NKeySeed    string   // path of an nkey seed file; may be empty; never beside Credentials
 	CA          string   // path of PEM certificates to trust; empty: the system's
+}
+
+// Spool is where reports wait that could not be sent.
+type Spool struct {
+	Dir      string // empty: in memory only
+	MaxBytes int64  // bound of what lies in Dir
 }
 
 // Lights says what shows the state.
@@ -148,6 +156,7 @@ func Default() Config {
 		ProfileDir: "/etc/sprechprobe/profiles.d",
 		Language:   German,
 		Schedule:   Schedule{Every: 5 * time.Minute},
+		Spool:      Spool{Dir: "/var/lib/sprechprobe/spool", MaxBytes: spool.DefaultMax},
 		Lights:     Lights{Driver: DriverAuto},
 		Button:     Button{Event: ButtonAuto},
 		Panel:      Panel{Baud: 115200},

@@ -42,6 +42,9 @@ every = "1h30m"
 servers = ["tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"]
 credentials = "/etc/sprechprobe/box.creds"
 ca = "/etc/sprechprobe/ca.pem"
+[spool]
+dir = "/srv/spool"
+max_bytes = 1_048_576
 [lights]
 driver = "gpio"
 [[lights.lamp]]
@@ -84,6 +87,7 @@ func fullConfig() config.Config {
 			Servers:     []string{"tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"},
 			Credentials: "/etc/sprechprobe/box.creds", CA: "/etc/sprechprobe/ca.pem",
 		},
+		Spool: config.Spool{Dir: "/srv/spool", MaxBytes: 1 << 20},
 		Lights: config.Lights{Driver: config.DriverGPIO, Lamps: []config.Lamp{
 			{Role: config.RoleBox, GPIO: "GPIO17", ActiveLow: true},
 			{Role: config.RoleNetwork, Red: "7J1 Header Pin5", Green: "GPIO23"},
@@ -120,6 +124,11 @@ func TestParse(t *testing.T) {
 				c.Box.Tenant = "a"
 				c.Central = config.Central{Servers: []string{"wss://a.example", "ws://127.0.0.1:8080"}, NKeySeed: "/k"}
 			})},
+		{"over both", "[box]\ntenant='a'\n[central]\nservers = [\"wss://a.example\", \"tls://a.example\"]", with(func(c *config.Config) {
+			c.Box.Tenant = "a"
+			c.Central = config.Central{Servers: []string{"wss://a.example", "tls://a.example"}}
+		})},
+		{"reports in memory only", "[spool]\ndir = \"\"", with(func(c *config.Config) { c.Spool.Dir = "" })},
 		{"one LED of the board", "[[lights.lamp]]\nrole = \"all\"\nled = \"green:status\"", lamps(config.DriverAuto, config.Lamp{Role: config.RoleAll, LED: "green:status"})},
 		{"colours of LEDs", "[lights]\ndriver = \"sysfs\"\n[[lights.lamp]]\nrole = \"video\"\nred = \"r\"\nblue = \"b\"", lamps(config.DriverSysfs, config.Lamp{Role: config.RoleVideo, Red: "r", Blue: "b"})},
 		{"drawn", "[lights]\ndriver = \"terminal\"\n[[lights.lamp]]\nrole = \"video\"", lamps(config.DriverTerminal, config.Lamp{Role: config.RoleVideo})},
@@ -154,6 +163,10 @@ language = "de"
 
 [schedule]
 every = "5m"
+
+[spool]
+dir = "/var/lib/sprechprobe/spool"
+max_bytes = 4194304
 
 [lights]
 driver = "auto"
@@ -249,7 +262,7 @@ func TestReferenceExamplesAreValid(t *testing.T) {
 			text = strings.Replace(text, `driver = "auto"`, `driver = "gpio"`, 1)
 		}
 		c, err := config.Parse(name, []byte(text))
-		if err != nil || len(c.Lights.Lamps) != 2 || len(c.Central.Servers) != 1 {
+		if err != nil || len(c.Lights.Lamps) != 2 || len(c.Central.Servers) != 2 {
 			t.Errorf("%s: got %+v, %v", name, c, err)
 		}
 	}

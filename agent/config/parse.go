@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/spool"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
@@ -41,6 +42,7 @@ func Parse(file string, data []byte) (Config, error) {
 	c.Schedule.Every = every(doc.Key("schedule").Key("every"), raw.Schedule.Every, c.Schedule.Every)
 	c.Relay = relay(doc.Key("relay"), raw.Relay)
 	c.Central = central(doc.Key("central"), raw.Central)
+	c.Spool = waiting(doc.Key("spool"), raw.Spool, c.Spool)
 	c.Lights = lights(doc.Key("lights"), raw.Lights, c.Lights)
 	c.Button = button(doc.Key("button"), raw.Button, c.Button)
 	c.Panel.Port, c.Panel.Baud = port(doc.Key("panel"), raw.Panel, c.Panel.Baud)
@@ -230,7 +232,6 @@ func relay(at strict.Place, raw rawRelay) Relay {
 
 func central(at strict.Place, raw rawCentral) Central {
 	bounded(at.Key("servers"), len(raw.Servers), maxServers)
-	web, plain := 0, 0
 	for i, s := range raw.Servers {
 		at := at.Key("servers").Item(i)
 		if err := checkServer(s); err != nil {
@@ -238,15 +239,6 @@ func central(at strict.Place, raw rawCentral) Central {
 			continue
 		}
 		once(at, raw.Servers[:i], s)
-		if strings.HasPrefix(s, "ws") {
-			web++
-		} else {
-			plain++
-		}
-	}
-	// The client takes one transport for all of its servers.
-	if web > 0 && plain > 0 {
-		at.Key("servers").Errorf("want either nats:// and tls://, or ws:// and wss://, not a mixture")
 	}
 	path(at.Key("credentials"), raw.Credentials)
 	path(at.Key("nkey_seed"), raw.NKeySeed)
@@ -259,6 +251,22 @@ func central(at strict.Place, raw rawCentral) Central {
 		c.Servers = nil
 	}
 	return c
+}
+
+func waiting(at strict.Place, raw rawSpool, otherwise Spool) Spool {
+	const most = 1 << 30
+	s := otherwise
+	if raw.Dir != nil {
+		s.Dir = *raw.Dir
+		path(at.Key("dir"), s.Dir)
+	}
+	if raw.MaxBytes != nil {
+		s.MaxBytes = *raw.MaxBytes
+		if s.MaxBytes < spool.LeastMax || s.MaxBytes > most {
+			at.Key("max_bytes").Errorf("%d: want %d to %d", s.MaxBytes, spool.LeastMax, most)
+		}
+	}
+	return s
 }
 
 // checkServer never repeats what it was given beyond scheme and host: people

@@ -12,6 +12,7 @@ type rawConfig struct {
 	Schedule   rawSchedule `toml:"schedule"`
 	Relay      rawRelay    `toml:"relay"`
 	Central    rawCentral  `toml:"central"`
+	Spool      rawSpool    `toml:"spool"`
 	Lights     rawLights   `toml:"lights"`
 	Button     rawButton   `toml:"button"`
 	Panel      rawPort     `toml:"panel"`
@@ -43,6 +44,11 @@ type rawCentral struct {
 	Credentials string   `toml:"credentials"`
 	NKeySeed    string   `toml:"nkey_seed"`
 	CA          string   `toml:"ca"`
+}
+
+type rawSpool struct {
+	Dir      *string `toml:"dir"`
+	MaxBytes *int64  `toml:"max_bytes"`
 }
 
 type rawLights struct {

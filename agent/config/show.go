@@ -38,6 +38,10 @@ func (c Config) Show() string {
 	p.set("nkey_seed", c.Central.NKeySeed)
 	p.set("ca", c.Central.CA)
 
+	p.table("[spool]")
+	p.line("dir", strconv.Quote(c.Spool.Dir)) // empty means something here
+	p.line("max_bytes", strconv.FormatInt(c.Spool.MaxBytes, 10))
+
 	p.table("[lights]")
 	p.set("driver", string(c.Lights.Driver))
 	for _, l := range c.Lights.Lamps {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/panel"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/schedule"
+	"github.com/sprechprobe/sprechprobe/agent/spool"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/hal/console"
 )
@@ -83,7 +85,12 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	o, c := l.opts, l.setup.Config
-	if l.uplink, err = l.setup.newUplink(o.Log); err != nil {
+	if _, err := l.setup.newUplink(o.Log, nil, ""); err != nil { // before anything is opened for it
+		return err
+	}
+	kept := l.setup.openSpool(o.Log)
+	defer kept.Close() // when everything else has ended
+	if l.uplink, err = l.setup.newUplink(o.Log, kept, l.examiner.boot); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -173,7 +180,7 @@ func (l *loop) news(ctx context.Context) error {
 }
 
 // newUplink is the way to report, nil where none is configured.
-func (s Setup) newUplink(log *slog.Logger) (*uplink.Uplink, error) {
+func (s Setup) newUplink(log *slog.Logger, kept *spool.Spool, boot string) (*uplink.Uplink, error) {
 	c := s.Config.Central
 	if len(c.Servers) == 0 {
 		return nil, nil
@@ -181,13 +188,40 @@ func (s Setup) newUplink(log *slog.Logger) (*uplink.Uplink, error) {
 	return uplink.New(uplink.Options{
 		Servers: c.Servers, Credentials: c.Credentials, NKeySeed: c.NKeySeed, CA: c.CA,
 		Tenant: s.Config.Box.Tenant, Box: s.Config.Box.ID, Log: log, Now: s.Build.floor,
+		Spool: kept, Boot: boot, Stamp: func() agent.Stamp { return link.Stamp(s.here()) },
 	})
+}
+
+// openSpool opens what keeps reports until they are sent; where none are, it is
+// one in memory that stays empty.
+func (s Setup) openSpool(log *slog.Logger) *spool.Spool {
+	if len(s.Config.Central.Servers) == 0 {
+		kept, _ := spool.Open(spool.Options{})
+		return kept
+	}
+	kept, found := spool.Open(spool.Options{
+		Dir: s.Config.Spool.Dir, Max: s.Config.Spool.MaxBytes, Journal: filepath.Join(runtimeDir(), "spool"),
+		Trouble: func(err error) {
+			if err != nil {
+				log.Warn("reports can wait in memory only", "err", err)
+				return
+			}
+			log.Info("reports can wait on disk again")
+		},
+	})
+	if found.Lost > 0 || found.Err != nil {
+		log.Warn("waiting reports", "lost", found.Lost, "bad_bytes", found.Bad, "err", found.Err)
+	}
+	if found.Waiting > 0 {
+		log.Info("reports wait from before", "count", found.Waiting)
+	}
+	return kept
 }
 
 // lookUplink connects for the time of a check, so that its report can say
 // whether the vendor is reached. It sends nothing.
 func (s Setup) lookUplink(ctx context.Context) (look func() agent.Evidence, stop func()) {
-	up, err := s.newUplink(slog.New(slog.DiscardHandler))
+	up, err := s.newUplink(slog.New(slog.DiscardHandler), nil, "")
 	if up == nil || err != nil {
 		return nil, func() {}
 	}

@@ -14,6 +14,7 @@ import (
 // examiner makes rounds and turns each into a report. It owns the Book and what
 // is known of earlier findings, so it belongs to one goroutine at a time.
 type examiner struct {
+	boot     string // names the numbers of its reports
 	box      agent.Box
 	tenant   string
 	probes   round.Probes

@@ -133,6 +133,9 @@ func (l *loop) start(ctx context.Context, why agent.Trigger) {
 	l.started = time.Now()
 	l.judge()
 	l.show()
+	if l.uplink != nil {
+		l.uplink.Hurry() // so that its state is one of now
+	}
 	go func() {
 		var o outcome
 		o.err = supervised(ctx, "round", func(ctx context.Context) error {
@@ -253,7 +256,7 @@ func (l *loop) reload() {
 	notify(l.opts.Log, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	next, err := l.opts.Reload()
 	if err == nil {
-		_, err = next.newUplink(slog.New(slog.DiscardHandler))
+		_, err = next.newUplink(slog.New(slog.DiscardHandler), nil, "")
 	}
 	if err != nil {
 		l.opts.Log.Error("configuration refused, the old one stays", "err", err)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -93,7 +94,7 @@ func (s Setup) box() agent.Box {
 
 // examiner makes an examiner for the setup.
 func (s Setup) examiner() *examiner {
-	x := &examiner{}
+	x := &examiner{boot: rand.Text()}
 	x.adopt(s)
 	return x
 }

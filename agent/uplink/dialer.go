@@ -2,86 +2,143 @@ package uplink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	mrand "math/rand/v2"
 	"net"
+	"net/url"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent/uplink/dial"
 )
 
-// dialer gives the whole handshake a deadline and a bound on what is read, which
-// the client lifts once it is connected. Without the one, a half-open wss path
-// holds the client for good; without the other, whoever answers in the vendor's
-// place fills the memory: the client reads INFO, which comes before TLS, and
-// the header of an upgrade until they end.
+const (
+	dialLimit = 15 * time.Second // a busy server's TLS handshake takes its time
+	// connectLimit is how long the first server may leave a TCP connection
+	// unanswered before the next one is tried: a blocked port is silent.
+	connectLimit = 4 * time.Second
+)
+
+// dialer opens a stream to whichever server answers. The client knows one server
+// only and takes what it gets: TLS, WebSocket and proxies lie below, and how each
+// attempt went is known here, where the client would keep most of it to itself.
 //
 // The client holds its lock while it dials and shakes hands, and nothing of it
 // returns before; so both end with ctx. A connection that is up does not: the
 // newest report may still leave on it.
 type dialer struct {
-	ctx    context.Context // here because the client's Dial knows none
-	latest atomic.Pointer[handshake]
+	ctx     context.Context // here because the client's Dial knows none
+	servers []*url.URL      // in the order in which they are tried
+	opts    dial.Options
+	failed  func(error)
+	first   int // of the servers, in the next attempt
+	latest  atomic.Pointer[dial.Stream]
 }
 
-// Dial connects. The client dials one at a time: an older handshake that is not
-// over is one that it has forgotten.
-func (d *dialer) Dial(network, address string) (net.Conn, error) {
-	d.drop()
-	by := net.Dialer{Timeout: dialLimit}
-	raw, err := by.DialContext(d.ctx, network, address)
-	if err != nil {
-		return nil, err
+// inOrder are the servers as they are tried: those that speak plain NATS first,
+// then those behind a web port; of equals, each box has its own first.
+func inOrder(servers []string) ([]*url.URL, error) {
+	var all []*url.URL
+	for _, s := range servers {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" {
+			return nil, errors.New("a server's address is not one")
+		}
+		all = append(all, u)
 	}
-	conn := &handshake{Conn: raw}
-	conn.left.Store(handshakeLimit)
-	d.latest.Store(conn)
-	if d.ctx.Err() != nil {
-		d.drop()
-	}
-	if err := conn.SetDeadline(time.Now().Add(dialLimit)); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+	mrand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	slices.SortStableFunc(all, func(a, b *url.URL) int { return rank(a) - rank(b) })
+	return all, nil
 }
 
-// drop closes the newest connection unless its handshake is over.
+func rank(u *url.URL) int {
+	if strings.HasPrefix(u.Scheme, "ws") {
+		return 1
+	}
+	return 0
+}
+
+// Dial connects. The client dials one at a time: an older stream is one that it
+// has forgotten. A server that answered and then did not let us in is not the
+// first to be asked again, as long as there are others.
+func (d *dialer) Dial(string, string) (net.Conn, error) {
+	if old := d.latest.Swap(nil); old != nil {
+		old.Close()
+		if old.Welcome() {
+			d.first = 0
+		} else {
+			d.first++
+			d.failed(&shutOut{old.Refusal()})
+		}
+	}
+	var errs []error
+	for i := range d.servers {
+		s, err := d.try(d.servers[(d.first+i)%len(d.servers)], i == len(d.servers)-1)
+		if err == nil {
+			d.latest.Store(s)
+			if d.ctx.Err() != nil {
+				d.drop()
+			}
+			return s, nil
+		}
+		errs = append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if d.ctx.Err() == nil {
+		d.failed(err)
+	}
+	return nil, err
+}
+
+// SkipTLSHandshake tells the client that TLS is done below.
+func (d *dialer) SkipTLSHandshake() bool { return true }
+
+func (d *dialer) try(server *url.URL, last bool) (*dial.Stream, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, dialLimit)
+	defer cancel()
+	o := d.opts
+	if !last {
+		o.Connect = connectLimit
+	}
+	return dial.Server(ctx, server, o)
+}
+
+// drop closes the newest connection unless the server has let us in.
 func (d *dialer) drop() {
-	if h := d.latest.Swap(nil); h != nil && !h.over.Load() {
-		h.Conn.Close()
+	if s := d.latest.Load(); s != nil && !s.Welcome() {
+		s.Close()
 	}
 }
 
-// handshakeLimit is how much a server may say before the client is connected,
-// bytes: a chain of certificates may have 256 KiB, an INFO has a few.
-const handshakeLimit = 512 << 10
-
-var errTooMuch = errors.New("the server says too much before it lets us in")
-
-// handshake is a connection that may read only so much until it is over.
-type handshake struct {
-	net.Conn
-	left atomic.Int64 // bytes still to be read
-	over atomic.Bool
+// refusal is what the server said last on the newest connection.
+func (d *dialer) refusal() string {
+	if s := d.latest.Load(); s != nil {
+		return s.Refusal()
+	}
+	return ""
 }
 
-func (h *handshake) Read(b []byte) (int, error) {
-	if h.over.Load() {
-		return h.Conn.Read(b)
+// shutOut is a server that answered, but did not let us in.
+type shutOut struct{ why string }
+
+func (s *shutOut) Error() string {
+	if s.why == "" {
+		return "the server lets nobody in"
 	}
-	if h.left.Load() <= 0 {
-		h.Conn.Close() // the client forgets connections whose upgrade fails
-		return 0, errTooMuch
-	}
-	n, err := h.Conn.Read(b)
-	h.left.Add(-int64(n))
-	return n, err
+	return "the server lets us not in: " + s.why
 }
 
-// SetDeadline ends the handshake when it takes the deadline away: the client does
-// so once it is connected, or has given up.
-func (h *handshake) SetDeadline(t time.Time) error {
-	if t.IsZero() {
-		h.over.Store(true)
+// encryption is what the handshakes go by: the vendor's own authorities where he
+// has some.
+func (o Options) encryption() (*tls.Config, error) {
+	cfg := &tls.Config{Time: o.Now}
+	if o.CA == "" {
+		return cfg, nil
 	}
-	return h.Conn.SetDeadline(t)
+	pool, err := roots(o.CA)
+	cfg.RootCAs = pool
+	return cfg, err
 }

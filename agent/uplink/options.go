@@ -1,35 +1,55 @@
 package uplink
 
 import (
-	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"math"
-	mrand "math/rand/v2"
+	"net/http"
+	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/spool"
 )
 
 // Options say where to report and as whom.
 type Options struct {
-	Servers     []string // URLs, nats:// tls:// ws:// wss://
+	Servers     []string // URLs, nats:// tls:// ws:// wss://; the latter two are tried last
 	Credentials string   // file with a user JWT and seed; empty: none
 	NKeySeed    string   // file with an nkey seed; empty: none
 	CA          string   // file with PEM certificates; empty: the system's
 	Tenant, Box string
 	Log         *slog.Logger
+
+	// Spool keeps the reports; nil is one in memory. The caller closes it after
+	// Run has returned, which keeps it until then.
+	Spool *spool.Spool
+	// Boot names the run of the program, 1 to 64 letters and digits; empty: a
+	// random one.
+	Boot string
+	// Stamp is the time for beats; nil is the system's, said not to be set.
+	Stamp func() agent.Stamp
 	// Now judges certificates; nil means time.Now. A box without a clock chip
 	// passes a clock that is never before its program was built.
 	Now func() time.Time
+	// Proxy names the proxy for a request; nil is what the environment says.
+	Proxy func(*http.Request) (*url.URL, error)
+}
+
+// stamp is the time now.
+func (o Options) stamp() agent.Stamp {
+	if o.Stamp == nil {
+		return agent.Stamp{At: time.Now().UTC(), Clock: agent.ClockUnset}
+	}
+	return o.Stamp()
 }
 
 // nats turns the options into the client's. Each stands for a trap: without
 // them the client gives up after an authorisation error, buffers what we keep
-// ourselves, or hangs in a handshake that has no deadline.
+// ourselves, waits for ever for a write, or goes where a server sends it.
 func (o Options) nats() ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name("sprechprobe " + o.Box),
@@ -39,10 +59,11 @@ func (o Options) nats() ([]nats.Option, error) {
 		nats.IgnoreAuthErrorAbort(),
 		nats.IgnoreDiscoveredServers(),
 		nats.ReconnectBufSize(-1),
-		nats.CustomReconnectDelay(delay),
 		nats.Timeout(dialLimit),
 		nats.PingInterval(pingInterval),
 		nats.MaxPingsOutstanding(2),
+		nats.FlusherTimeout(ackLimit),
+		nats.ReconnectOnFlusherError(),
 		nats.SkipHostLookup(), // the dialer looks up, within its time
 	}
 	if o.Credentials != "" {
@@ -61,27 +82,7 @@ func (o Options) nats() ([]nats.Option, error) {
 		}
 		opts = append(opts, key)
 	}
-	return o.tls(opts)
-}
-
-// tls asks for TLS where the servers' scheme or a CA of their own says so.
-func (o Options) tls(opts []nats.Option) ([]nats.Option, error) {
-	secure := o.CA != ""
-	for _, s := range o.Servers {
-		secure = secure || strings.HasPrefix(s, "tls:") || strings.HasPrefix(s, "wss:")
-	}
-	if !secure {
-		return opts, nil
-	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12, Time: o.Now}
-	if o.CA != "" {
-		pool, err := roots(o.CA)
-		if err != nil {
-			return nil, err
-		}
-		cfg.RootCAs = pool
-	}
-	return append(opts, nats.Secure(cfg)), nil
+	return opts, nil
 }
 
 // mostFile bounds the files that are read whole, bytes: a bundle of all public
@@ -119,13 +120,3 @@ func roots(path string) (*x509.CertPool, error) {
 	}
 	return pool, nil
 }
-
-// delay is how long to wait before the n-th try: doubling from 1 s to a minute,
-// each drawn at random from its upper half, so that a fleet does not return as
-// one.
-func delay(attempts int) time.Duration {
-	d := time.Duration(math.Min(math.Pow(2, float64(max(attempts, 1)-1)), longestDelay.Seconds()) * float64(time.Second))
-	return jittered(d)
-}
-
-func jittered(d time.Duration) time.Duration { return d/2 + mrand.N(d/2+1) }

@@ -1,7 +1,7 @@
 // Package uplink carries reports to the vendor's NATS subject: one connection
-// that never gives up, reports kept in memory until JetStream has acknowledged
-// them, and a word on how it stands. It knows nothing of probes and shares no
-// connection with them.
+// that never gives up, reports kept in a spool until JetStream has acknowledged
+// them, beats between them, and a word on how it all stands. It knows nothing of
+// probes and shares no connection with them.
 package uplink
 
 import (
@@ -9,37 +9,46 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
+	mrand "math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/spool"
+	"github.com/sprechprobe/sprechprobe/agent/uplink/dial"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
 
 const (
-	dialLimit    = 15 * time.Second // a busy server's TLS handshake takes its time
 	ackLimit     = 10 * time.Second
-	pingInterval = 25 * time.Second
-	longestDelay = 60 * time.Second
-	slowStart    = 2   // delays left out where a server is there but takes nothing
-	most         = 128 // reports kept while the vendor is away
+	pingInterval = 25 * time.Second // under the shortest memory of a middlebox, half a minute
+	beatEvery    = time.Minute
+	lastWords    = 2 * time.Second // when the program ends
+
+	// A report that was not acknowledged is sent again after these.
+	firstPause = 4 * time.Second
+	mostPause  = time.Minute
 )
 
 // Uplink reports. Its methods may be called from several goroutines.
 type Uplink struct {
-	opts    Options
-	subject string
-	boot    string
-	wake    chan struct{}
+	opts                   Options
+	subject, states, beats string
+	boot                   string
+	spool                  *spool.Spool
+	pace                   *pace
+	wake                   chan struct{}
+	dialer                 atomic.Pointer[dialer]
 
 	mu      sync.Mutex
-	queue   []agent.Report // oldest first
-	dropped int
 	state   agent.Evidence
+	seq     uint64 // of the newest report
+	verdict agent.Verdict
+	news    bool // the vendor has not heard of it
+	mute    bool // beats are not wanted
 }
 
 // New checks the options. It opens nothing.
@@ -48,27 +57,61 @@ func New(o Options) (*Uplink, error) {
 	if err != nil {
 		return nil, err
 	}
+	states, beats, err := fleet.BeatSubjects(o.Tenant, o.Box)
+	if err != nil {
+		return nil, err
+	}
 	if len(o.Servers) == 0 {
 		return nil, errors.New("no server to report to")
+	}
+	if o.Boot == "" {
+		o.Boot = rand.Text()
+	}
+	if !isToken(o.Boot) {
+		return nil, fmt.Errorf("boot %.70q: want 1 to 64 letters and digits", o.Boot)
+	}
+	if o.Spool == nil {
+		o.Spool, _ = spool.Open(spool.Options{})
+	}
+	if _, err := inOrder(o.Servers); err != nil {
+		return nil, err
+	}
+	if _, err := o.encryption(); err != nil {
+		return nil, err
 	}
 	if _, err := o.nats(); err != nil {
 		return nil, err
 	}
-	u := &Uplink{opts: o, subject: subject, boot: rand.Text(), wake: make(chan struct{}, 1)}
+	u := &Uplink{opts: o, subject: subject, states: states, beats: beats, boot: o.Boot, spool: o.Spool,
+		pace: newPace(), wake: make(chan struct{}, 1)}
 	u.state = agent.See(agent.ProbeUplink, u.target(), agent.NotLooked, agent.Cancelled)
 	return u, nil
 }
 
-// Offer takes a report to be sent. It never blocks: when too many wait, the
-// oldest goes, and the loss is counted.
+// Offer takes a report to be sent. It waits for no disk and no network: when too
+// many wait, the oldest goes, and the loss is counted.
 func (u *Uplink) Offer(r agent.Report) {
-	u.mu.Lock()
-	u.queue = append(u.queue, r)
-	if len(u.queue) > most {
-		u.queue = u.queue[1:]
-		u.dropped++
+	body, err := fleet.Encode(r)
+	if err == nil {
+		err = u.spool.Put(newLetter(u.boot, body).seal())
 	}
+	if err != nil {
+		u.opts.Log.Error("report cannot be kept", "err", err)
+		return
+	}
+	u.mu.Lock()
+	u.news = u.news || u.seq == 0 || u.verdict != r.Verdict
+	u.seq, u.verdict = r.Seq, r.Verdict
 	u.mu.Unlock()
+	u.poke()
+}
+
+// Hurry makes an attempt to connect at once where there is no connection, for
+// somebody is about to look. It waits for nothing, and comes to nothing if it
+// was called a moment ago.
+func (u *Uplink) Hurry() { u.pace.sooner() }
+
+func (u *Uplink) poke() {
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -82,57 +125,94 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	dial := &dialer{ctx: ctx}
-	defer context.AfterFunc(ctx, dial.drop)()
-	opts = append(append(opts, nats.SetCustomDialer(dial)), u.handlers()...)
-	conn, err := nats.Connect(strings.Join(u.opts.Servers, ","), opts...)
-	if err != nil {
-		return fmt.Errorf("report to %s: %w", u.target(), err)
-	}
-	defer conn.Close()
-	js, err := jetstream.New(conn)
+	d, err := u.newDialer(ctx)
 	if err != nil {
 		return err
 	}
-	u.deliver(ctx, conn, js)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { _ = u.spool.Run(ctx) })
+	defer context.AfterFunc(ctx, d.drop)()
+	opts = append(append(opts, u.handlers()...), nats.SetCustomDialer(d),
+		nats.CustomReconnectDelay(func(int) time.Duration { u.pace.wait(ctx); return 0 }))
+	conn, err := nats.Connect("nats://vendor", opts...) // the dialer knows where he is
+	if err != nil {
+		return fmt.Errorf("report to %s: %w", u.target(), err)
+	}
+	u.deliver(ctx, conn)
+	if s := d.latest.Load(); s != nil {
+		s.Close() // or a server that takes nothing would be waited for
+	}
+	conn.Close()
 	return nil
 }
 
-// deliver sends whenever something waits, and again after a while what was not
-// acknowledged, until ctx ends.
-func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) {
+func (u *Uplink) newDialer(ctx context.Context) (*dialer, error) {
+	servers, err := inOrder(u.opts.Servers)
+	if err != nil {
+		return nil, err
+	}
+	encryption, err := u.opts.encryption()
+	if err != nil {
+		return nil, err
+	}
+	o := dial.Options{TLS: encryption, Always: u.opts.CA != "", Proxy: u.opts.Proxy}
+	d := &dialer{ctx: ctx, servers: servers, opts: o, failed: u.failed}
+	u.dialer.Store(d)
+	return d, nil
+}
+
+// deliver sends whenever something waits, again after a while what was not
+// acknowledged, and beats between, until ctx ends.
+func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn) {
+	beats := time.NewTimer(mrand.N(beatEvery)) // not all boxes at the same second
+	defer beats.Stop()
 	var again <-chan time.Time // one at a time, however many reports wait
-	for failed := 0; ; {
+	for pause := firstPause; ; {
+		due := false
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
 			defer cancel()
-			u.flush(last, conn, js)
+			u.flush(last, conn)
 			return
+		case <-beats.C:
+			due = true
+			beats.Reset(beatEvery)
 		case <-u.wake:
 		case <-again:
 		}
-		failed, again = failed+1, nil
-		if u.flush(ctx, conn, js) {
-			failed = 0
-		} else {
-			again = time.After(delay(failed + slowStart))
+		if !u.pace.isUp() {
+			continue
 		}
+		u.beat(conn, due)
+		again = nil
+		if u.flush(ctx, conn) {
+			pause = firstPause
+			continue
+		}
+		again = time.After(pause/2 + mrand.N(pause/2))
+		pause = min(2*pause, mostPause)
 	}
 }
 
 // flush sends what waits, oldest first, and reports false as soon as something
 // was not acknowledged.
-func (u *Uplink) flush(ctx context.Context, conn *nats.Conn, js jetstream.JetStream) bool {
-	for conn.IsConnected() {
-		r, ok := u.oldest()
+func (u *Uplink) flush(ctx context.Context, conn *nats.Conn) bool {
+	for u.pace.isUp() {
+		r, ok := u.spool.Next()
 		if !ok {
 			break
 		}
-		err := u.send(ctx, js, r)
-		if err == nil {
-			u.forget(r)
-		} else if ctx.Err() == nil {
+		receipt, err := u.send(ctx, conn, r)
+		switch {
+		case errors.Is(err, errNeverTaken):
+			u.opts.Log.Error("report given up", "err", err)
+			u.spool.Refuse(r)
+			continue
+		case err == nil:
+			u.spool.Done(r, receipt)
+		case ctx.Err() == nil:
 			u.opts.Log.Warn("report not acknowledged", "err", err)
 		}
 		u.heard(err == nil)
@@ -146,47 +226,11 @@ func (u *Uplink) flush(ctx context.Context, conn *nats.Conn, js jetstream.JetStr
 // heard notes whether the vendor acknowledged a report: a connection behind which
 // nobody takes them is none. Why there is none may be known better already.
 func (u *Uplink) heard(yes bool) {
-	was := u.Evidence().Outcome
+	was := u.outcome()
 	switch {
 	case yes && was != agent.Answered:
 		u.set(agent.Answered, "", "")
 	case !yes && was == agent.Answered:
 		u.set(agent.Silent, agent.Timeout, "no acknowledgement")
 	}
-}
-
-func (u *Uplink) oldest() (agent.Report, bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.queue) == 0 {
-		return agent.Report{}, false
-	}
-	return u.queue[0], true
-}
-
-// forget drops an acknowledged report, if Offer has not dropped it already.
-func (u *Uplink) forget(r agent.Report) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if len(u.queue) > 0 && u.queue[0].Seq == r.Seq {
-		u.queue = u.queue[1:]
-	}
-}
-
-// send publishes one report and waits for its acknowledgement. The message id is
-// random, for a guessable one could be taken by another box; the boot id and
-// the sequence number inside make a repeat recognisable.
-func (u *Uplink) send(ctx context.Context, js jetstream.JetStream, r agent.Report) error {
-	body, err := fleet.Encode(r)
-	if err != nil {
-		u.opts.Log.Error("report cannot be written", "err", err)
-		return nil // sending it again would not help
-	}
-	msg := nats.NewMsg(u.subject)
-	msg.Data = body
-	msg.Header.Set(fleet.HeaderBoot, u.boot)
-	ctx, cancel := context.WithTimeout(ctx, ackLimit)
-	defer cancel()
-	_, err = js.PublishMsg(ctx, msg, jetstream.WithMsgID(rand.Text()))
-	return err
 }

@@ -159,7 +159,7 @@ func TestVendorComesLate(t *testing.T) {
 	l.Close()
 	u := start(t, uplink.Options{Servers: []string{"nats://" + addr.String()}})
 	u.Offer(report(1))
-	until(t, "the outage shows", func() bool { return u.Evidence().Outcome == agent.Silent })
+	until(t, "the outage shows", func() bool { return u.Evidence().Outcome == agent.Refused })
 	if n, _ := u.Evidence().Values.Num(agent.Queued); n != 1 {
 		t.Errorf("%v reports wait, want 1", n)
 	}
@@ -264,7 +264,7 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 	waiting, _ := u.Evidence().Values.Num(agent.Queued)
 	lost, _ := u.Evidence().Values.Num(agent.Dropped)
-	if waiting == 0 || waiting > 1000 || waiting+lost != 10_000 {
+	if size, _ := u.Evidence().Values.Num(agent.SpoolBytes); waiting == 0 || size > 1<<20 || waiting+lost != 10_000 {
 		t.Errorf("%v reports wait and %v are lost, want a bounded number and all of 10000 accounted for", waiting, lost)
 	}
 }
@@ -372,7 +372,7 @@ func TestForeignCertificate(t *testing.T) {
 	s := bus(t, func(o *server.Options) {
 		o.TLS, o.TLSConfig = true, &tls.Config{Certificates: []tls.Certificate{leaf}}
 	})
-	u := start(t, uplink.Options{Servers: []string{"tls://" + s.Addr().String()}})
+	u := start(t, uplink.Options{Servers: []string{"tls://" + s.Addr().String()}, Now: trusttest.At(trusttest.Today)})
 	until(t, "the foreign certificate shows", func() bool { return u.Evidence().Reason == agent.TLSUnknownCA })
 	if e := u.Evidence(); e.Outcome != agent.Tampered || e.Target.Host != "127.0.0.1" || e.Target.Port == 0 {
 		t.Errorf("evidence %s of %s, want tampered of the server", e.Outcome, e.Target)

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent/probe/web/http1"
 )
@@ -42,7 +43,9 @@ func (e *StatusError) Error() string {
 
 // Options are the same for every server.
 type Options struct {
-	TLS *tls.Config // nil: only servers without encryption
+	TLS     *tls.Config   // nil: the default
+	Always  bool          // encrypt even where the URL is nats:// or ws://
+	Connect time.Duration // bound of the TCP connection; 0: only the context's
 	// Proxy names the proxy for a URL, nil for none; a nil Proxy is
 	// [net/http.ProxyFromEnvironment]. Servers without encryption lie within the
 	// machine and have none.
@@ -81,7 +84,10 @@ func open(ctx context.Context, raw *limited, server *url.URL, o Options) (*Strea
 	conn := &buffered{raw, bufio.NewReader(raw)}
 	switch server.Scheme {
 	case "ws":
-		return openWeb(conn, server)
+		if !o.Always {
+			return openWeb(conn, server)
+		}
+		fallthrough
 	case "wss":
 		secure, err := encrypt(ctx, conn, server, o)
 		if err != nil {
@@ -94,7 +100,7 @@ func open(ctx context.Context, raw *limited, server *url.URL, o Options) (*Strea
 		return nil, err
 	}
 	switch {
-	case server.Scheme != "tls" && !in.TLSRequired:
+	case server.Scheme != "tls" && !o.Always && !in.TLSRequired:
 		return newStream(conn, in), nil
 	case !in.TLSRequired && !in.TLSAvailable:
 		return nil, ErrNoTLS
@@ -143,7 +149,7 @@ func connect(ctx context.Context, server *url.URL, o Options) (*limited, error) 
 	if proxy != nil {
 		to = address(proxy)
 	}
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
+	conn, err := (&net.Dialer{Timeout: o.Connect}).DialContext(ctx, "tcp", to)
 	if err != nil {
 		return nil, err
 	}

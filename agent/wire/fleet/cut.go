@@ -22,7 +22,7 @@ var kept = map[agent.ProbeName][]agent.Key{
 	agent.ProbeMapping: {agent.Mapping},
 	agent.ProbePorts:   {agent.Open, agent.Sampled},
 	agent.ProbeWeb:     {agent.RTT, agent.CertExpires},
-	agent.ProbeUplink:  {agent.Queued, agent.Dropped},
+	agent.ProbeUplink:  {agent.Queued, agent.Dropped, agent.Damaged, agent.SpoolBytes, agent.InMemory},
 	agent.ProbeMTU:     {agent.PathMTU},
 	agent.ProbeBurst:   {agent.Sent, agent.Received, agent.RTT, agent.Jitter},
 }

@@ -197,6 +197,8 @@ resolvers = [%q]
 every = "10s"
 [central]
 servers = [%q]
+[spool]
+dir = ""
 [lights]
 driver = "terminal"
 `, farends.ProfileName, profiles, s.conf.Lang, boxID, boxName, tenant, s.ends.Resolver(), s.hub.URL())
