@@ -1,6 +1,7 @@
 // Package lab gives tests what a single machine lacks: networks of their own to
 // furnish and to break, and real programs as counterparts. Whatever happens there
-// reaches nobody outside. It knows neither the product nor what a test proves.
+// reaches nobody outside. It knows neither the product nor what a test proves. Of
+// such networks package practice, below, builds a whole medical practice.
 //
 // A ring is a group of tests that needs such a thing. Where this machine has not
 // got it the ring is left out with a reason, or fails if LAB=must is set.

@@ -40,6 +40,12 @@ var (
 	}
 )
 
+// Where [SpeedAddr] takes all there is (RFC 863), and gives without end.
+const (
+	DiscardPort = 9
+	ChargenPort = 19
+)
+
 // NATSPort is where NATS servers listen, the report server too.
 const NATSPort = 8443
 
@@ -105,7 +111,10 @@ func Start(t testing.TB, in *lab.Network, p Plan) *Internet {
 	t.Cleanup(i.Meet.Stop)
 	i.small()
 	bus := func(name string, addr netip.Addr, b Bus) *NATS {
-		n := &NATS{t: t, in: in, name: name, addr: addr.String(), port: NATSPort, right: leaf, store: t.TempDir()}
+		n := &NATS{t: t, in: in, name: name, port: NATSPort, right: leaf, store: t.TempDir()}
+		for _, a := range i.both(addr) {
+			n.addrs = append(n.addrs, a.String())
+		}
 		n.Restart(b)
 		t.Cleanup(n.Stop)
 		return n
@@ -231,6 +240,11 @@ func (i *Internet) small() {
 		go accept(l, echo)
 	}
 	i.Range(Closed, Closed)
+	for port, serve := range map[int]func(net.Conn){DiscardPort: discard, ChargenPort: chargen} {
+		for _, l := range i.listen(SpeedAddr, port) {
+			go accept(l, serve)
+		}
+	}
 }
 
 // Fate is what becomes of a packet to meetone's range of ports, 10000-20000.
@@ -266,8 +280,18 @@ func (i *Internet) Range(udp, tcp Fate) {
 	filtered := strings.ReplaceAll(filter.String(), "tcp dport 10000-20000 reject", "tcp dport 10000-20000 reject with tcp reset")
 	i.must(i.Net.Do(func() {
 		lab.Table(i.t, "range", "chain filter { type filter hook input priority 0;\n"+filtered+
-			"}\nchain nat { type nat hook prerouting priority -100;\n"+nat.String()+"}")
+			"}\nchain nat { type nat hook prerouting priority -100;\n"+nat.String()+
+			"}\nchain relayed { type nat hook output priority -100;\n"+nat.String()+"}")
 	}))
+}
+
+// LoseRelayed has coturn lose what it relays, though it allocates and permits as
+// ever.
+func (i *Internet) LoseRelayed() (undo func()) {
+	i.t.Helper()
+	set := func(rules string) { i.must(i.Net.Do(func() { lab.Table(i.t, "relayed", rules) })) }
+	set("chain out { type filter hook output priority 0; ip saddr " + TURNAddr.String() + " udp sport 49152-65535 drop; }")
+	return func() { set("") }
 }
 
 // speed starts iperf3 where the plan has one. The function returned waits for it.

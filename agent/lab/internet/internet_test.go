@@ -125,9 +125,8 @@ const (
 	turnTLS   = "198.18.7.20:5349"
 )
 
-// allocate is the error code of an Allocate, 0 for success; the allocation lives
-// as long as the test.
-func allocate(t *testing.T, user, password string) int {
+// client talks to the relay as long as the test lasts.
+func client(t *testing.T, user, password string) *turn.Client {
 	t.Helper()
 	c, err := net.ListenPacket("udp4", ":0")
 	if err != nil {
@@ -144,7 +143,14 @@ func allocate(t *testing.T, user, password string) int {
 	if err := client.Listen(); err != nil {
 		t.Fatal(err)
 	}
-	relay, err := client.Allocate()
+	return client
+}
+
+// allocate is the error code of an Allocate, 0 for success; the allocation lives
+// as long as the test.
+func allocate(t *testing.T, user, password string) int {
+	t.Helper()
+	relay, err := client(t, user, password).Allocate()
 	if err != nil {
 		return code(err)
 	}
@@ -226,6 +232,47 @@ func TestCoturn(t *testing.T) {
 	expect(t, "UDP without a server", fate(err), "refused")
 	_, err = dial(t, "tcp", turnTLS)
 	expect(t, "TCP without a server", fate(err), "refused")
+}
+
+// What a relay loses shows only in what it relays.
+func TestLoseRelayed(t *testing.T) {
+	i := start(t, internet.Plan{})
+	if i == nil {
+		return
+	}
+	i.Range(internet.Echoed, internet.Echoed)
+	relayed := func() string {
+		t.Helper()
+		relay := allocation(t)
+		to := &net.UDPAddr{IP: internet.STUNAddr.AsSlice(), Port: 12000}
+		buf := make([]byte, 10)
+		for range 3 {
+			if _, err := relay.WriteTo([]byte("hello"), to); err != nil {
+				return err.Error()
+			}
+			_ = relay.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+			if n, _, err := relay.ReadFrom(buf); err == nil {
+				return string(buf[:n])
+			}
+		}
+		return "nothing"
+	}
+	expect(t, "relayed", relayed(), "hello")
+	undo := i.LoseRelayed()
+	expect(t, "relayed and lost", relayed(), "nothing")
+	undo()
+	expect(t, "relayed again", relayed(), "hello")
+}
+
+// allocation is a relayed socket.
+func allocation(t *testing.T) net.PacketConn {
+	t.Helper()
+	relay, err := client(t, internet.User, internet.Password).Allocate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { relay.Close() })
+	return relay
 }
 
 func first[A, B any](a A, _ B) A { return a }
@@ -403,6 +450,11 @@ func TestNames(t *testing.T) {
 	expect(t, "of both families", lookup(t.Context(), "udp", name), "198.18.7.20 2001:2:0:7::c612:714")
 	if _, err := dial(t, "tcp", "[2001:2:0:7::c612:714]:5349"); err != nil {
 		t.Errorf("its other address: %v", err)
+	}
+	for _, a := range internet.NATSAddrs {
+		if _, err := dial(t, "tcp", netip.AddrPortFrom(internet.V6(a), internet.NATSPort).String()); err != nil {
+			t.Errorf("the other address of %v: %v", a, err)
+		}
 	}
 	undo()
 	undo = i.Names.Change(func(z *internet.Zone) { z.DNS64 = netip.MustParsePrefix("64:ff9b::/96") })

@@ -36,48 +36,62 @@ type NATS struct {
 	t     testing.TB
 	in    *lab.Network
 	name  string
-	addr  string
+	addrs []string
 	port  int
 	right *tls.Certificate
 	store string // of JetStream, which outlives a restart
 
-	// Server is what runs now, for clients in this process.
+	// Server is what runs now at the first address, for clients in this process.
 	Server *server.Server
+	others []*server.Server
 }
 
 // Restart stops what runs and runs it in another way.
 func (n *NATS) Restart(b Bus) {
 	n.t.Helper()
 	n.Stop()
-	s, err := server.NewServer(n.options(b))
+	n.Server, n.others = n.start(n.addrs[0], b), nil
+	b.JetStream = false // one is enough
+	for _, a := range n.addrs[1:] {
+		n.others = append(n.others, n.start(a, b))
+	}
+}
+
+// start runs a server at one address: it listens at one or at all there are.
+func (n *NATS) start(addr string, b Bus) *server.Server {
+	n.t.Helper()
+	s, err := server.NewServer(n.options(addr, b))
 	if err != nil {
 		n.t.Fatalf("NATS server %s: %v", n.name, err)
 	}
-	n.Server = s
 	if err := n.in.Do(s.Start); err != nil {
 		n.t.Fatal(err)
 	}
 	if !s.ReadyForConnections(time.Minute) {
-		n.t.Fatalf("NATS server %s is not ready", n.name)
+		n.t.Fatalf("NATS server %s is not ready at %s", n.name, addr)
 	}
+	return s
 }
 
 // Stop closes the ports.
 func (n *NATS) Stop() {
-	if n.Server != nil {
-		n.Server.Shutdown()
-		n.Server.WaitForShutdown()
+	if n.Server == nil {
+		return
+	}
+	for _, s := range append(n.others, n.Server) {
+		s.Shutdown()
+		s.WaitForShutdown()
 	}
 }
 
-func (n *NATS) options(b Bus) *server.Options {
+func (n *NATS) options(addr string, b Bus) *server.Options {
 	cert := n.right
 	if b.Cert != nil {
 		cert = b.Cert
 	}
 	secure := &tls.Config{Certificates: []tls.Certificate{*cert}}
 	o := &server.Options{
-		ServerName: n.name, Host: n.addr, Port: n.port, NoSigs: true, NoLog: true,
+		ServerName: n.name, Host: addr, Port: n.port, NoSigs: true, NoLog: true,
 		Username: b.User, Password: b.Password, TLSTimeout: 5,
 	}
 	if b.JetStream {
@@ -93,7 +107,7 @@ func (n *NATS) options(b Bus) *server.Options {
 		o.Host, o.Port, ws = "127.0.0.1", server.RANDOM_PORT, n.port
 	}
 	if ws != 0 {
-		o.Websocket = server.WebsocketOpts{Host: n.addr, Port: ws, TLSConfig: secure, Username: b.User, Password: b.Password}
+		o.Websocket = server.WebsocketOpts{Host: addr, Port: ws, TLSConfig: secure, Username: b.User, Password: b.Password}
 	}
 	return o
 }

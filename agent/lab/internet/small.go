@@ -25,6 +25,20 @@ func echo(c net.Conn) {
 	_, _ = io.Copy(c, c)
 }
 
+func discard(c net.Conn) {
+	defer c.Close()
+	_, _ = io.Copy(io.Discard, c)
+}
+
+func chargen(c net.Conn) {
+	defer c.Close()
+	for b := make([]byte, 16<<10); ; {
+		if _, err := c.Write(b); err != nil {
+			return
+		}
+	}
+}
+
 // accept serves connections until the listener is closed.
 func accept(l net.Listener, serve func(net.Conn)) {
 	for {

@@ -36,12 +36,15 @@ func (pr *Practice) setPort(state, carrier string) {
 	}
 }
 
+// patience is how long anything here may take on a busy machine.
+const patience = time.Minute
+
 // await asks ok until it says yes.
 func (pr *Practice) await(what string, ok func() bool) {
 	pr.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.After(time.Minute); !ok(); {
+	for end := time.After(patience); !ok(); {
 		select {
 		case <-tick.C:
 		case <-end:

@@ -80,6 +80,39 @@ func TestPC(t *testing.T) {
 		t.Errorf("the other host is %v", got)
 	}
 	connects(t, web, "ok", "with another host")
+	const crowd = 50
+	full := p.Router.Block("ct state new ct count over 40", "drop")
+	p.Crowd(crowd)
+	connects(t, web, "silent", "in a crowd")
+	full.Remove()
+
+	p.WANLine.Set(practice.Quality{UpBitsPerS: 2_000_000, DownBitsPerS: 2_000_000, Queue: time.Second})
+	for name, load := range map[string]func() func(){"upload": p.Upload, "download": p.Download} {
+		stop := load()
+		p.Router.Forget()
+		awaitBytes(t, p, 3_000, name) // of a download, the acknowledgements
+		stop()
+	}
+}
+
+// awaitBytes waits until something has gone from inside to the speed host.
+func awaitBytes(t *testing.T, p *practice.Practice, least int, when string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(20 * time.Second); ; {
+		for _, f := range p.Router.Seen() {
+			if f.To.Addr() == internet.SpeedAddr && f.Protocol == "tcp" && f.Bytes >= least {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Errorf("%s: no load", when)
+			return
+		}
+	}
 }
 
 func TestIPv6(t *testing.T) {
