@@ -1,6 +1,7 @@
 package middlebox
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"errors"
@@ -9,18 +10,19 @@ import (
 	"time"
 )
 
-// peeked is a connection of which something has been read ahead.
+// peeked is a connection of which something has been looked at before it is read.
+// What came in one piece goes on in one: a server may judge by the first.
 type peeked struct {
 	net.Conn
-	ahead bytes.Buffer
+	ahead *bufio.Reader
 }
 
-func (p *peeked) Read(b []byte) (int, error) {
-	if p.ahead.Len() > 0 {
-		return p.ahead.Read(b)
-	}
-	return p.Conn.Read(b)
-}
+// maxRecord is the longest TLS record with its header (RFC 8446, section 5.2).
+const maxRecord = 5 + 1<<14 + 256
+
+func peek(c net.Conn) *peeked { return &peeked{c, bufio.NewReaderSize(c, maxRecord)} }
+
+func (p *peeked) Read(b []byte) (int, error) { return p.ahead.Read(b) }
 
 // CloseWrite passes on what [join] has to say.
 func (p *peeked) CloseWrite() error {
@@ -28,16 +30,6 @@ func (p *peeked) CloseWrite() error {
 		return w.CloseWrite()
 	}
 	return nil
-}
-
-// peek reads n bytes ahead.
-func (p *peeked) peek(n int) ([]byte, error) {
-	if missing := n - p.ahead.Len(); missing > 0 {
-		if _, err := io.CopyN(&p.ahead, p.Conn, int64(missing)); err != nil {
-			return nil, err
-		}
-	}
-	return p.ahead.Bytes()[:n], nil
 }
 
 // recordHandshake is the first byte of TLS (RFC 8446, section 5.1).
@@ -48,7 +40,7 @@ const recordHandshake = 0x16
 func (p *peeked) startsTLS() bool {
 	_ = p.SetReadDeadline(time.Now().Add(time.Second))
 	defer func() { _ = p.SetReadDeadline(time.Time{}) }()
-	first, err := p.peek(1)
+	first, err := p.ahead.Peek(1)
 	return err == nil && first[0] == recordHandshake
 }
 
@@ -60,11 +52,11 @@ func (p *peeked) hello() (name string, size int, isTLS bool) {
 	}
 	_ = p.SetReadDeadline(time.Now().Add(patience))
 	defer func() { _ = p.SetReadDeadline(time.Time{}) }()
-	head, err := p.peek(5)
+	head, err := p.ahead.Peek(5)
 	if err != nil {
 		return "", 0, false
 	}
-	record, err := p.peek(5 + int(head[3])<<8 + int(head[4]))
+	record, err := p.ahead.Peek(5 + int(head[3])<<8 + int(head[4]))
 	if err != nil {
 		return "", 0, false
 	}

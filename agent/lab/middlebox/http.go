@@ -60,7 +60,7 @@ func Portal(ca *pki.Authority, host string) Box {
 	return func(client net.Conn, _ netip.AddrPort) {
 		defer client.Close()
 		_ = client.SetDeadline(time.Now().Add(patience))
-		p := &peeked{Conn: client}
+		p := peek(client)
 		var inner net.Conn = p
 		if p.startsTLS() {
 			_ = client.SetDeadline(time.Now().Add(patience))

@@ -133,7 +133,7 @@ func intercept(dial Dial, ca *pki.Authority, client net.Conn, to netip.AddrPort)
 	if raw == nil {
 		return nil, nil
 	}
-	p := &peeked{Conn: client}
+	p := peek(client)
 	if !p.startsTLS() {
 		join(p, raw)
 		return nil, nil
@@ -167,9 +167,9 @@ func intercept(dial Dial, ca *pki.Authority, client net.Conn, to netip.AddrPort)
 // OnlyTLS resets whatever does not begin like TLS.
 func OnlyTLS(dial Dial) Box {
 	return func(client net.Conn, to netip.AddrPort) {
-		p := &peeked{Conn: client}
+		p := peek(client)
 		_ = client.SetReadDeadline(time.Now().Add(patience))
-		if first, err := p.peek(1); err != nil || first[0] != recordHandshake {
+		if first, err := p.ahead.Peek(1); err != nil || first[0] != recordHandshake {
 			Reset(client)
 			return
 		}
@@ -197,7 +197,7 @@ func SilentAfterHello(dial Dial, bad func(serverName string, size int) bool) Box
 
 func afterHello(dial Dial, bad func(string, int) bool, end func(net.Conn)) Box {
 	return func(client net.Conn, to netip.AddrPort) {
-		p := &peeked{Conn: client}
+		p := peek(client)
 		name, size, isTLS := p.hello()
 		if isTLS && bad(name, size) {
 			end(client)
