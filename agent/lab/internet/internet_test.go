@@ -69,30 +69,31 @@ func expect(t *testing.T, what, got, want string) {
 	}
 }
 
-// dial makes a connection that fails rather than waits for more than a second.
-func dial(t *testing.T, network, to string) (net.Conn, error) {
+// How long to wait for an answer, and to believe in silence.
+const (
+	long  = 20 * time.Second
+	short = 500 * time.Millisecond
+)
+
+// dial makes a connection on which nothing takes longer.
+func dial(t *testing.T, patience time.Duration, network, to string) (net.Conn, error) {
 	t.Helper()
-	c, err := net.DialTimeout(network, to, 20*time.Second)
+	c, err := net.DialTimeout(network, to, long)
 	if err == nil {
 		t.Cleanup(func() { c.Close() })
-		_ = c.SetDeadline(time.Now().Add(time.Second))
+		_ = c.SetDeadline(time.Now().Add(patience))
 	}
 	return c, err
 }
 
 // ask sends one STUN request and reads its answer; nil where there is none.
-func ask(t *testing.T, network, to string, kind stun.MessageType, more ...stun.Setter) *stun.Message {
+func ask(t *testing.T, patience time.Duration, network, to string, kind stun.MessageType) *stun.Message {
 	t.Helper()
-	c, err := dial(t, network, to)
+	c, err := dial(t, patience, network, to)
 	if err != nil {
 		return nil
 	}
-	return exchange(t, c, kind, more...)
-}
-
-func exchange(t *testing.T, c net.Conn, kind stun.MessageType, more ...stun.Setter) *stun.Message {
-	t.Helper()
-	m := stun.MustBuild(append([]stun.Setter{stun.TransactionID, kind}, more...)...)
+	m := stun.MustBuild(stun.TransactionID, kind)
 	if _, err := c.Write(m.Raw); err != nil {
 		return nil
 	}
@@ -106,9 +107,9 @@ func exchange(t *testing.T, c net.Conn, kind stun.MessageType, more ...stun.Sett
 }
 
 // handshake is who signed for a server, or how it failed.
-func handshake(t *testing.T, to, name string) (issuer string, until time.Time) {
+func handshake(t *testing.T, patience time.Duration, to, name string) (issuer string, until time.Time) {
 	t.Helper()
-	raw, err := dial(t, "tcp", to)
+	raw, err := dial(t, patience, "tcp", to)
 	if err != nil {
 		return fate(err), time.Time{}
 	}
@@ -173,8 +174,8 @@ func TestCoturn(t *testing.T) {
 	if i == nil {
 		return
 	}
-	expect(t, "TLS", first(handshake(t, turnTLS, "coturn.webprax.de")), "Lab Root")
-	m := ask(t, "udp", turnPlain, stun.BindingRequest)
+	expect(t, "TLS", first(handshake(t, long, turnTLS, "coturn.webprax.de")), "Lab Root")
+	m := ask(t, long, "udp", turnPlain, stun.BindingRequest)
 	if m == nil || !m.Contains(stun.AttrOtherAddress) {
 		t.Errorf("a Binding gave %v, want another address in it", m)
 	}
@@ -183,20 +184,20 @@ func TestCoturn(t *testing.T) {
 	}
 
 	i.TURN.Restart(internet.Relay{NoTLS: true, NoDTLS: true, NoRFC5780: true})
-	expect(t, "TLS where there is none", first(handshake(t, turnTLS, "coturn.webprax.de")), "no TLS")
-	if m := ask(t, "tcp", turnTLS, stun.BindingRequest); m == nil {
+	expect(t, "TLS where there is none", first(handshake(t, short, turnTLS, "coturn.webprax.de")), "no TLS")
+	if m := ask(t, long, "tcp", turnTLS, stun.BindingRequest); m == nil {
 		t.Error("plain TCP is gone with TLS")
 	}
-	if m := ask(t, "udp", turnPlain, stun.BindingRequest); m == nil || m.Contains(stun.AttrOtherAddress) {
+	if m := ask(t, long, "udp", turnPlain, stun.BindingRequest); m == nil || m.Contains(stun.AttrOtherAddress) {
 		t.Errorf("a Binding gave %v, want no other address in it", m)
 	}
 
 	i.TURN.Restart(internet.Relay{NoTCP: true, Expired: true})
-	issuer, until := handshake(t, turnTLS, "coturn.webprax.de")
+	issuer, until := handshake(t, long, turnTLS, "coturn.webprax.de")
 	if issuer != "Lab Root" || until.After(time.Now()) {
 		t.Errorf("a certificate of %s until %v, want one of the past", issuer, until)
 	}
-	if m := ask(t, "tcp", turnTLS, stun.BindingRequest); m != nil {
+	if m := ask(t, short, "tcp", turnTLS, stun.BindingRequest); m != nil {
 		t.Errorf("plain TCP where there is none: %v", m)
 	}
 
@@ -218,19 +219,19 @@ func TestCoturn(t *testing.T) {
 	}
 
 	i.TURN.Restart(internet.Relay{STUNOnly: true})
-	if m := ask(t, "udp", turnPlain, stun.NewType(stun.MethodAllocate, stun.ClassRequest)); m != nil {
+	if m := ask(t, short, "udp", turnPlain, stun.NewType(stun.MethodAllocate, stun.ClassRequest)); m != nil {
 		t.Errorf("Allocate where there is only STUN: %v", m)
 	}
 
 	i.TURN.Stop()
-	c, err := dial(t, "udp", turnPlain)
+	c, err := dial(t, long, "udp", turnPlain)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, _ = c.Write([]byte("hello"))
 	_, err = c.Read(make([]byte, 10))
 	expect(t, "UDP without a server", fate(err), "refused")
-	_, err = dial(t, "tcp", turnTLS)
+	_, err = dial(t, long, "tcp", turnTLS)
 	expect(t, "TCP without a server", fate(err), "refused")
 }
 
@@ -308,7 +309,7 @@ func TestNATS(t *testing.T) {
 		expect(t, string(speech)+" with credentials", fate(connect(one.url, append(one.more, nats.UserInfo("vendor", "secret"))...)), "ok")
 	}
 	i.NATS[1].Stop()
-	_, err := dial(t, "tcp", "128.140.77.77:8443")
+	_, err := dial(t, long, "tcp", "128.140.77.77:8443")
 	expect(t, "stopped", fate(err), "refused")
 
 	fleet := nats.Secure(&tls.Config{RootCAs: i.CA.Pool(), ServerName: "report.fleet.example"})
@@ -344,7 +345,7 @@ func TestWeb(t *testing.T) {
 	soon := time.Now().AddDate(0, 0, 5)
 	i.Web.Show(internet.Page{Cert: i.Leaf(soon)})
 	get(200, "soon to expire")
-	if _, until := handshake(t, "198.18.7.10:443", "video.webprax.de"); until.Sub(soon).Abs() > time.Minute {
+	if _, until := handshake(t, long, "198.18.7.10:443", "video.webprax.de"); until.Sub(soon).Abs() > time.Minute {
 		t.Errorf("good until %v, want %v", until, soon)
 	}
 	i.Web.Show(internet.Page{Cert: i.Leaf(time.Now().AddDate(0, 0, -1))})
@@ -354,7 +355,7 @@ func TestWeb(t *testing.T) {
 	i.Web.Show(internet.Page{})
 	get(200, "healthy again")
 	i.Web.Stop()
-	_, err := dial(t, "tcp", "198.18.7.10:443")
+	_, err := dial(t, long, "tcp", "198.18.7.10:443")
 	expect(t, "stopped", fate(err), "refused")
 }
 
@@ -363,8 +364,8 @@ func TestRange(t *testing.T) {
 	if i == nil {
 		return
 	}
-	echo := func(network string) string {
-		c, err := dial(t, network, "198.18.7.40:17000")
+	echo := func(patience time.Duration, network string) string {
+		c, err := dial(t, patience, network, "198.18.7.40:17000")
 		if err != nil {
 			return fate(err)
 		}
@@ -374,17 +375,14 @@ func TestRange(t *testing.T) {
 		_, err = io.ReadFull(c, make([]byte, 5))
 		return fate(err)
 	}
-	for _, tt := range []struct {
-		fate internet.Fate
-		want string
-	}{{internet.Closed, "refused"}, {internet.Echoed, "ok"}, {internet.Dropped, "silent"}} {
-		i.Range(tt.fate, internet.Closed)
-		expect(t, "UDP "+string(tt.fate), echo("udp"), tt.want)
-		if tt.fate != internet.Dropped { // TCP would wait for longer
-			i.Range(internet.Closed, tt.fate)
-			expect(t, "TCP "+string(tt.fate), echo("tcp"), tt.want)
-		}
+	for fate, want := range map[internet.Fate]string{internet.Closed: "refused", internet.Echoed: "ok"} {
+		i.Range(fate, internet.Closed)
+		expect(t, "UDP "+string(fate), echo(long, "udp"), want)
+		i.Range(internet.Closed, fate)
+		expect(t, "TCP "+string(fate), echo(long, "tcp"), want)
 	}
+	i.Range(internet.Dropped, internet.Closed)
+	expect(t, "UDP dropped", echo(short, "udp"), "silent")
 }
 
 func TestClock(t *testing.T) {
@@ -394,7 +392,7 @@ func TestClock(t *testing.T) {
 	}
 	// now is what the server tells (RFC 5905, figure 8).
 	now := func() time.Time {
-		c, err := dial(t, "udp", "198.18.7.123:123")
+		c, err := dial(t, long, "udp", "198.18.7.123:123")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -448,11 +446,11 @@ func TestNames(t *testing.T) {
 	expect(t, "over TCP", lookup(t.Context(), "tcp", name), "198.18.7.20")
 	undo := i.Names.Change((*internet.Zone).Dual)
 	expect(t, "of both families", lookup(t.Context(), "udp", name), "198.18.7.20 2001:2:0:7::c612:714")
-	if _, err := dial(t, "tcp", "[2001:2:0:7::c612:714]:5349"); err != nil {
+	if _, err := dial(t, long, "tcp", "[2001:2:0:7::c612:714]:5349"); err != nil {
 		t.Errorf("its other address: %v", err)
 	}
 	for _, a := range internet.NATSAddrs {
-		if _, err := dial(t, "tcp", netip.AddrPortFrom(internet.V6(a), internet.NATSPort).String()); err != nil {
+		if _, err := dial(t, long, "tcp", netip.AddrPortFrom(internet.V6(a), internet.NATSPort).String()); err != nil {
 			t.Errorf("the other address of %v: %v", a, err)
 		}
 	}

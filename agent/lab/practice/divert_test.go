@@ -44,8 +44,6 @@ func issuer(t *testing.T, to, name string, protos ...string) string {
 	return c.(*tls.Conn).ConnectionState().PeerCertificates[0].Issuer.CommonName
 }
 
-const long = 20 * time.Second
-
 func fate(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNRESET):

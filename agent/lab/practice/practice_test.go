@@ -56,6 +56,12 @@ func connects(t *testing.T, to, want, when string) {
 	}
 }
 
+// How long to wait for an answer, and to believe in silence.
+const (
+	long  = 20 * time.Second
+	short = 500 * time.Millisecond
+)
+
 const web = "198.18.7.10:443"
 
 // binding asks a STUN server from a socket; the zero value is silence.
@@ -63,7 +69,7 @@ func binding(t *testing.T, c net.PacketConn, to netip.AddrPort) netip.AddrPort {
 	t.Helper()
 	ask := stun.MustBuild(stun.TransactionID, stun.BindingRequest)
 	buf := make([]byte, 1500)
-	for range 3 {
+	for range 6 {
 		if _, err := c.WriteTo(ask.Raw, net.UDPAddrFromAddrPort(to)); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +214,11 @@ func TestNAT(t *testing.T) {
 			} else if first.Port() != own || second.Port() != own {
 				t.Errorf("ports %d and %d, want %d", first.Port(), second.Port(), own)
 			}
-			if got, want := stranger(t, p, c, first), kind == practice.FullCone; got != want {
+			want, patience := kind == practice.FullCone, 300*time.Millisecond
+			if want {
+				patience = long
+			}
+			if got := stranger(t, p, c, first, patience); got != want {
 				t.Errorf("a stranger gets through: %v, want %v", got, want)
 			}
 		})
@@ -216,7 +226,7 @@ func TestNAT(t *testing.T) {
 }
 
 // stranger reports whether a packet from a host never asked reaches the socket.
-func stranger(t *testing.T, p *practice.Practice, c net.PacketConn, mapped netip.AddrPort) bool {
+func stranger(t *testing.T, p *practice.Practice, c net.PacketConn, mapped netip.AddrPort, patience time.Duration) bool {
 	t.Helper()
 	from, err := p.Internet.Net.ListenPacket("udp4", "198.18.7.70:0")
 	if err != nil {
@@ -226,7 +236,7 @@ func stranger(t *testing.T, p *practice.Practice, c net.PacketConn, mapped netip
 	if _, err := from.WriteTo([]byte("hello"), net.UDPAddrFromAddrPort(mapped)); err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	n, _, err := c.ReadFrom(make([]byte, 100))
 	return err == nil && n == 5
 }
@@ -239,7 +249,7 @@ func TestCarrierNAT(t *testing.T) {
 	if got := binding(t, udp(t), at(internet.TURNAddr, 3478)); got.Addr() != netip.MustParseAddr("198.18.1.2") {
 		t.Errorf("mapped to %v, want the provider's address", got)
 	}
-	route(t, "[192.168.178.1 100.64.10.1 198.18.1.1 invalid IP]")
+	route(t, "192.168.178.1, 100.64.10.1, 198.18.1.1, nobody")
 }
 
 func TestSecondRouter(t *testing.T) {
@@ -250,7 +260,7 @@ func TestSecondRouter(t *testing.T) {
 	if got := binding(t, udp(t), at(internet.TURNAddr, 3478)); got.Addr() != netip.MustParseAddr("198.18.64.2") {
 		t.Errorf("mapped to %v, want the second router's address", got)
 	}
-	route(t, "[192.168.178.1 192.168.0.1 198.18.64.1 198.18.1.1]")
+	route(t, "192.168.178.1, 192.168.0.1, 198.18.64.1, 198.18.1.1")
 }
 
 // A guest network has other addresses, and a scan of it leaves traces.
