@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sprechprobe/sprechprobe/hal"
 )
 
@@ -57,6 +59,7 @@ type classLED struct {
 	notes     *notes
 
 	taken bool
+	lit   bool     // as far as we know, once taken
 	armed bool     // lit by the trigger transient, which puts it out again
 	full  string   // max_brightness
 	order []string // colours of multi_intensity; nil: an LED of one colour
@@ -81,7 +84,10 @@ var triggerAttributes = map[string][]string{
 }
 
 func (l *classLED) set(on bool) error {
-	return l.do(func() error {
+	if l.taken && l.lit == on && !(on && l.armed) {
+		return nil
+	}
+	return l.do(on, func() error {
 		if on {
 			return l.light()
 		}
@@ -122,18 +128,16 @@ func (l *classLED) mix(red, green, blue bool) error {
 	return l.light()
 }
 
-// do takes the LED over if need be, and gives it up for taken on an error.
-func (l *classLED) do(f func() error) error {
+// do takes the LED over if need be, lights it or puts it out, and gives it up for
+// taken on an error.
+func (l *classLED) do(on bool, f func() error) error {
 	if !l.taken {
 		if err := l.take(); err != nil {
 			return err
 		}
-		l.taken = true
 	}
 	err := f()
-	if err != nil {
-		l.taken = false
-	}
+	l.taken, l.lit = err == nil, on
 	return err
 }
 
@@ -279,14 +283,20 @@ func (l *classLED) read(name string) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// write never makes a file: an LED that is gone must stay gone.
+// write never makes a file: an LED that is gone must stay gone. It asks the
+// kernel directly, because a blinking lamp does this all day long, and a file of
+// the standard library would also be watched for events.
 func (l *classLED) write(name, value string) error {
-	f, err := os.OpenFile(filepath.Join(l.dir, name), os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
+	path := filepath.Join(l.dir, name)
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_TRUNC|unix.O_CLOEXEC, 0)
+	if err == nil {
+		_, err = unix.Write(fd, []byte(value))
+		_ = unix.Close(fd)
 	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
+	if err != nil {
+		return &fs.PathError{Op: "write", Path: path, Err: err}
+	}
+	return nil
 }
 
 // classLight is a light of one LED, multicolor or not.
@@ -301,7 +311,7 @@ func (l *classLight) Set(c hal.Color) error {
 	if c == hal.Off {
 		return l.led.set(false)
 	}
-	return l.led.do(func() error {
+	return l.led.do(true, func() error {
 		if !l.hasColors() {
 			return l.led.light()
 		}
