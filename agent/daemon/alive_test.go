@@ -255,7 +255,7 @@ func TestUnclaimedBox(t *testing.T) {
 		var id atomic.Pointer[Identity]
 		id.Store(&Identity{Code: "7K4-QX2"})
 		slow := func(ctx context.Context, target agent.Target) agent.Evidence {
-			<-ctx.Done()
+			<-t.Context().Done() // no round ends meanwhile
 			return up(ctx, target)
 		}
 		s := perform(t, Options{Identity: func() Identity { return *id.Load() }}, slow,
