@@ -3,6 +3,7 @@
 # Debian packages that tests use as real counterparts, each by the program it brings.
 APT = \
   gcc:gcc \
+  xz-utils:xz \
   coturn:turnserver \
   dnsmasq-base:dnsmasq \
   nginx-light:nginx \
@@ -33,6 +34,11 @@ BUILD = $(GO) build -trimpath -ldflags="-s -w -X $(INFO).version=$(VERSION) -X $
 # No inlining outside the hot packages: 0.5 MB less flash on the routers.
 SMALL = $(shell cat packaging/mips.flags)
 
+# What is printed of the matrix: its table; of a row that is wrong, everything.
+MATRIX = set -o pipefail; LAB=must
+TABLE = | sed -E '/^=== /d; /^ *--- PASS/d; /^PASS$$/d'
+SHELL = /bin/bash
+
 .PHONY: help build test lab fuzz bench lint demo dist clean counterparts guest
 
 help: ## list the targets
@@ -42,11 +48,13 @@ build: ## both programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
 test: counterparts lint ## everything, against real counterparts where they can be had
-	$(GO) test ./...
+	$(GO) test -timeout 30m ./...
 	CGO_ENABLED=1 $(GO) test -race -short ./agent/... ./hal/...
 
-lab: counterparts ## only the tests that need namespaces or foreign servers, each required
-	LAB=must $(GO) test -count=1 ./agent/lab/... ./agent/reach ./agent/probe/... ./cmd/...
+lab: counterparts ## the fault matrix, played: every fault, every oddity 20 times, then both cores busy
+	@$(MATRIX) SPRECHPROBE_MATRIX_REPEATS=$${REPEATS:-20} $(GO) test -count=1 -timeout 120m -v ./cmd/sprechprobe/matrix $(TABLE)
+	@echo "the same beside $${LOAD:-2} busy cores:"
+	@$(MATRIX) SPRECHPROBE_MATRIX_LOAD=$${LOAD:-2} $(GO) test -count=1 -timeout 60m -v ./cmd/sprechprobe/matrix $(TABLE)
 
 fuzz: ## each fuzz target for a minute (FUZZTIME=10m for a release)
 	@for p in $$(grep -lr --include='*_test.go' '^func Fuzz' agent hal cmd | xargs -n1 dirname | sort -u); do \
