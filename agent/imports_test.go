@@ -40,6 +40,7 @@ var layers = map[string][]string{
 	"agent/probe/nats":               {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
 	"agent/probe/ports":              {"agent", "agent/reach"},
 	"agent/probe/path":               {"agent", "agent/reach"},
+	"agent/probe/idle":               {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
 	"agent/assess":                   {"agent"},
 	"agent/round":                    {"agent"},
 	"agent/schedule":                 {},
