@@ -59,7 +59,10 @@ func allocateAs(ctx context.Context, t agent.Target, cred Credentials, c trust.C
 		return w.seen.over(e)
 	}
 	r := &relaying{way: w, line: &line{Conn: w.conn}}
-	return w.seen.over(r.run(ctx, e, cred))
+	return w.seen.over(r.run(ctx, e, cred, func(e agent.Evidence, relay net.PacketConn) agent.Evidence {
+		came, detail := r.reflect(ctx, e.Target, relay)
+		return e.With(agent.Relayed, came).With(agent.Detail, detail)
+	}))
 }
 
 // relaying is one use of turn/v4's client over a way of ours. The client reads
@@ -76,7 +79,9 @@ type relaying struct {
 	broken error        // how reading ended
 }
 
-func (r *relaying) run(ctx context.Context, e agent.Evidence, cred Credentials) agent.Evidence {
+// run gets an allocation, does something with it, and gives it back.
+func (r *relaying) run(ctx context.Context, e agent.Evidence, cred Credentials,
+	do func(agent.Evidence, net.PacketConn) agent.Evidence) agent.Evidence {
 	client, err := turn.NewClient(&turn.ClientConfig{
 		Username:      cred.Username,
 		Password:      cred.Password,
@@ -101,9 +106,7 @@ func (r *relaying) run(ctx context.Context, e agent.Evidence, cred Credentials) 
 		return r.refused(ctx, e, err)
 	}
 	defer relay.Close()
-	e = with(found(e, agent.Answered, ""), r.answer().values()).With(agent.RTT, time.Since(began))
-	came, detail := r.reflect(ctx, e.Target, relay)
-	return e.With(agent.Relayed, came).With(agent.Detail, detail)
+	return do(with(found(e, agent.Answered, ""), r.answer().values()).With(agent.RTT, time.Since(began)), relay)
 }
 
 // allocate is the client's, which knows no context: it ends when the client and

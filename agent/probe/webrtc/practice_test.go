@@ -27,8 +27,8 @@ func inPractice(t *testing.T, flags ...string) bool {
 	}
 	lab.Chain(t, "gate", "line", "server")
 	lab.In(t, "server", func() {
-		startCoturn(t, append([]string{"--listening-ip", server4.String(), "--listening-ip", server6.String(),
-			"--relay-ip", server4.String(), "--lt-cred-mech", "--realm", realm, "--user", username + ":" + password, "--no-tls", "--no-dtls"}, flags...)...)
+		coturnAt(t, []netip.Addr{server4, server6}, append([]string{
+			"--lt-cred-mech", "--realm", realm, "--user", username + ":" + password, "--no-tls", "--no-dtls"}, flags...)...)
 	})
 	return true
 }

@@ -170,6 +170,7 @@ func TestConform(t *testing.T) {
 	withCredentials := func(ctx context.Context, t agent.Target) agent.Evidence {
 		return webrtc.Allocate(ctx, t, webrtc.Credentials{Username: username, Password: password}, a.checker)
 	}
+	instant := []time.Duration{100 * time.Millisecond}
 	tests := []struct {
 		name      string
 		probe     agent.Probe
@@ -182,6 +183,8 @@ func TestConform(t *testing.T) {
 		{"mapping", webrtc.Mapping(nil), w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"mtu udp", webrtc.MTU, w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"mtu tcp", webrtc.MTU, w.tcp, silentTCP, agent.TCP, agent.Plain},
+		{"idle", webrtc.Idle(instant), toOtherPorts(t), silentUDP, agent.UDP, agent.Plain},
+		{"idle relayed", webrtc.IdleRelayed(instant, webrtc.Credentials{Username: username, Password: password}, a.checker), w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"burst", webrtc.Burst, w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"flows", webrtc.Flows, w.udp, silentUDP, agent.UDP, agent.Plain},
 		{"turn udp", webrtc.TURN(a.checker), w.udp, silentUDP, agent.UDP, agent.Plain},

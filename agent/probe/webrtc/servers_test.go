@@ -163,14 +163,24 @@ func (c coturn) says(t *testing.T, text string, n int) {
 // startCoturn runs Debian's coturn on an address of its own, 3478 and 5349.
 func startCoturn(t *testing.T, flags ...string) coturn {
 	t.Helper()
-	addr, dir := freshAddr(), t.TempDir()
-	cmd := exec.Command(lab.Program(t, "turnserver", "coturn"), append([]string{
-		"-n", "--listening-ip", addr.String(), "--relay-ip", addr.String(), "--no-cli",
+	return coturnAt(t, []netip.Addr{freshAddr()}, flags...)
+}
+
+// coturnAt runs it on some addresses, and relays from the first.
+func coturnAt(t *testing.T, addrs []netip.Addr, flags ...string) coturn {
+	t.Helper()
+	dir := t.TempDir()
+	args := []string{
+		"-n", "--relay-ip", addrs[0].String(), "--no-cli",
 		"--log-file", "stdout", "--simple-log", "--verbose",
 		"--pidfile", filepath.Join(dir, "pid"), "--userdb", filepath.Join(dir, "db"),
-	}, flags...)...)
+	}
+	for _, a := range addrs {
+		args = append(args, "--listening-ip", a.String())
+	}
+	cmd := exec.Command(lab.Program(t, "turnserver", "coturn"), append(args, flags...)...)
 	cmd.Dir = dir
-	return coturn{addr: addr, Process: lab.Start(t, cmd, func(p *lab.Process) bool {
+	return coturn{addr: addrs[0], Process: lab.Start(t, cmd, func(p *lab.Process) bool {
 		return strings.Contains(p.Said(), "IO method (admin thread)") // listeners are opened before
 	})}
 }
