@@ -38,6 +38,7 @@ var Args = map[Code][]string{
 	NATIPFlap:          {},
 	NATDouble:          {"hops"}, // addresses by ", "
 	NATCGN:             {"hop"},
+	NATShort:           {"seconds"},
 	NATSIdleCut:        {"host", "port", "seconds"},
 	DHCPNone:           {"interface"},
 	GatewayUnreachable: {"gateway"},

@@ -127,6 +127,7 @@ const (
 	NATIPFlap          Code = "nat-ip-flap"
 	NATDouble          Code = "nat-double"
 	NATCGN             Code = "nat-cgn"
+	NATShort           Code = "nat-short"
 	NATSIdleCut        Code = "nats-idle-cut"
 	GroupBlockAll      Code = "group-block-all"
 	GroupBlockSome     Code = "group-block-some"
@@ -150,7 +151,7 @@ var Codes = []Code{
 	HTTPSServer, TLSIntercept, CertBad, CertSoon, NATTableFull, UDPRateLimited, UDPAllBlock,
 	STUNUDPBlock, STUNServer, STUNALG, TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer,
 	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, NATEDM, NATEDMNoRelay, NATIPFlap,
-	NATDouble, NATCGN, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
+	NATDouble, NATCGN, NATShort, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
 	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, CentralDown,
 	CentralAuth,
 }

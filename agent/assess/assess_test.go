@@ -156,6 +156,10 @@ var matrix = []struct {
 			t := agent.Target{Host: "nats1.webprax.de", Addr: someAddr, Port: 8443, Transport: agent.TCP}
 			w.add(agent.See(agent.ProbeIdle, t, agent.Answered, "").With(agent.IdleAlive, 45).With(agent.IdleDead, 60))
 		}},
+	{id: "D12 UDP flows are forgotten in seconds", want: "nat-short", verdict: "limited", caps: "lll", cause: agent.CausePractice,
+		edit: func(w *world) { w.add(quiet(12)) }},
+	{id: "N38 UDP flows live half a minute", want: "nat-short", verdict: "ready", caps: "ooo", cause: agent.CausePractice,
+		edit: func(w *world) { w.add(quiet(45)) }},
 	{id: "idle connections live long", want: "", verdict: "ready", caps: "ooo",
 		edit: func(w *world) {
 			t := agent.Target{Host: "nats1.webprax.de", Addr: someAddr, Port: 8443, Transport: agent.TCP}
@@ -428,6 +432,11 @@ func largest(bytes int) agent.Evidence {
 
 func many(p agent.ProbeName, sent, received int) agent.Evidence {
 	return agent.See(p, agent.Target{Addr: someAddr, Port: 3478, Transport: agent.UDP}, agent.Answered, "").With(agent.Sent, sent).With(agent.Received, received)
+}
+
+// quiet is a UDP flow that was forgotten after so many seconds.
+func quiet(seconds int) agent.Evidence {
+	return agent.See(agent.ProbeIdle, agent.Target{Addr: someAddr, Port: 3478, Transport: agent.UDP}, agent.Answered, agent.Timeout).With(agent.IdleDead, seconds)
 }
 
 // hellos adds how ClientHellos to what matches ended.

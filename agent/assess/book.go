@@ -65,7 +65,7 @@ func (b *Book) Add(passes ...[]agent.Evidence) {
 	for _, s := range before {
 		h := old[s]
 		h.age++
-		if _, again := b.looks[s]; rare(s.probe) && !again && h.age < longest {
+		if _, again := b.looks[s]; rare(s.probe) && !again && h.age < lasts(s.probe) {
 			b.looks[s] = h
 			b.order = append(b.order, s)
 		}
@@ -73,8 +73,14 @@ func (b *Book) Add(passes ...[]agent.Evidence) {
 	b.line.follow(b.seen())
 }
 
-// longest is how many rounds a look stays that they do not make again.
-const longest = 24
+// lasts is for how many rounds a look stays that they do not make again: two
+// hours at the usual pace, or more than a day for what is looked at once a day.
+func lasts(p agent.ProbeName) int {
+	if p == agent.ProbeIdle {
+		return 320
+	}
+	return 24
+}
 
 // rare reports whether not every round makes such a look.
 func rare(p agent.ProbeName) bool {

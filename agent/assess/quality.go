@@ -164,3 +164,22 @@ func natsIdleCut(v *view, pr agent.Profile) []claim {
 	}
 	return out
 }
+
+// natShort: a NAT forgets silent UDP flows. Calls say something every five seconds
+// (RFC 7675); longer lives are for telephones, and worth knowing.
+func natShort(v *view, _ agent.Profile) []claim {
+	const breaks, known = 15, 60 // seconds
+	ix := v.pick(v.of(agent.ProbeIdle), func(e *agent.Evidence) bool {
+		dead, seen := e.Values.Num(agent.IdleDead)
+		return seen && dead <= known && e.Target.Transport == agent.UDP
+	})
+	if len(ix) == 0 {
+		return nil
+	}
+	dead, _ := v.evidence[ix[0]].Values.Num(agent.IdleDead)
+	c := found(ix[:1], "", "seconds", whole(dead))
+	if dead > breaks {
+		c.info, c.harms = true, agent.Capabilities{}
+	}
+	return one(c)
+}

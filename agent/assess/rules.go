@@ -189,6 +189,8 @@ var rules = []rule{
 	{code: agent.GroupServer, severity: agent.Critical, cause: agent.CauseVendor,
 		maskedBy: guest, find: groupServer},
 
+	{code: agent.NATShort, severity: agent.Minor, cause: agent.CausePractice, global: true,
+		maskedBy: noWorld, find: natShort, harms: someLost(agent.OK)},
 	{code: agent.NATSIdleCut, severity: agent.Minor, cause: agent.CausePractice,
 		maskedBy: guest, find: natsIdleCut, harms: agent.Capabilities{agent.Group: agent.Limited}},
 

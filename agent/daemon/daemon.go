@@ -99,6 +99,7 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	}
 	start("lights", l.lamps.watch)
 	start("schedule", l.schedule)
+	start("silence", l.silence)
 	start("news", l.news)
 	start("button", l.button)
 	if l.uplink != nil {

@@ -23,6 +23,7 @@ type examiner struct {
 	stamp    func() agent.Stamp
 
 	book    assess.Book
+	aside   aside
 	before  []agent.Finding
 	verdict agent.Verdict // the last one
 	seq     uint64
@@ -64,6 +65,7 @@ func (x *examiner) look(ctx context.Context, deep bool, uplink func() agent.Evid
 		before = uplink()
 	}
 	passes := round.Run(ctx, x.probes, x.profiles, deep)
+	passes[1] = append(passes[1], x.aside.take()...)
 	if uplink != nil {
 		after := uplink()
 		if before.Outcome == agent.NotLooked {

@@ -91,12 +91,6 @@ var healthy = []row{
 		s.block("udp dport 123", "drop")
 	}},
 	{id: "N37", what: "no plain HTTP to the vendor", inject: func(s *scene) { s.block("tcp dport 80", "drop") }},
-	{id: "N38", what: "UDP mappings live 30 s", inject: func(s *scene) {
-		s.Router.Set("netfilter/nf_conntrack_udp_timeout 30\nnetfilter/nf_conntrack_udp_timeout_stream 30")
-		s.later(func() {
-			s.Router.Set("netfilter/nf_conntrack_udp_timeout 30\nnetfilter/nf_conntrack_udp_timeout_stream 120")
-		})
-	}},
 }
 
 func TestHealthy(t *testing.T) { play(t, practice.Plan{}, ready(healthy)) }
@@ -141,6 +135,12 @@ func TestIPv6Only(t *testing.T) {
 }
 
 // Scenes that several rows share.
+
+// forget sets for how many seconds the practice's router knows a connection.
+func (s *scene) forget(what string, seconds, usual int) {
+	s.Router.Set(fmt.Sprintf("netfilter/nf_conntrack_%s %d", what, seconds))
+	s.later(func() { s.Router.Set(fmt.Sprintf("netfilter/nf_conntrack_%s %d", what, usual)) })
+}
 
 func (s *scene) relay(r internet.Relay) {
 	s.Internet.TURN.Restart(r)
