@@ -37,7 +37,8 @@
 //	   |         (reach: one graded dial, with the sender of ICMP errors)
 //	assess     > Report    judging: Book and rule table; pure
 //	   |
-//	   +- light  > hal     the lights on the box
+//	   +- light  > hal     the lights on the box; press: its button
+//	   +- panel  > hal     a serial panel, and a service console
 //	   +- advice           every sentence a person reads, German and English
 //	   +- uplink           the report on the vendor's NATS subject
 //

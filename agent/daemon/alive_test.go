@@ -254,8 +254,10 @@ func TestUnclaimedBox(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var id atomic.Pointer[Identity]
 		id.Store(&Identity{Code: "7K4-QX2"})
+		free := make(chan struct{})
+		defer close(free)
 		slow := func(ctx context.Context, target agent.Target) agent.Evidence {
-			<-t.Context().Done() // no round ends meanwhile
+			<-free // the last report stands meanwhile
 			return up(ctx, target)
 		}
 		s := perform(t, Options{Identity: func() Identity { return *id.Load() }}, slow,
