@@ -8,6 +8,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/light"
 	"github.com/sprechprobe/sprechprobe/agent/press"
+	"github.com/sprechprobe/sprechprobe/hal"
 	"github.com/sprechprobe/sprechprobe/hal/board"
 	"github.com/sprechprobe/sprechprobe/hal/button"
 )
@@ -32,9 +33,9 @@ func buttonOf(c config.Button, b board.Found) (spec button.Spec, ok bool) {
 	}
 }
 
-// button follows the box's button, if it has one. One that is lost is looked for
-// again.
-func (l *loop) button(ctx context.Context) error {
+// openButton opens the box's button, nil if it has none. It comes before anything
+// else opens files, see package line.
+func (l *loop) openButton() hal.Button {
 	spec, ok := buttonOf(l.setup.Config.Button, board.System{}.Detect())
 	if !ok {
 		return nil
@@ -44,6 +45,11 @@ func (l *loop) button(ctx context.Context) error {
 		l.opts.Log.Warn("button left out", "err", err)
 		return nil
 	}
+	return b
+}
+
+// follow follows the button. One that is lost is looked for again.
+func (l *loop) follow(ctx context.Context, b hal.Button) error {
 	send := func(c chan press.Action) func(press.Action) {
 		return func(a press.Action) {
 			select {

@@ -90,6 +90,7 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	}
 	kept := l.setup.openSpool(o.Log)
 	defer kept.Close() // when everything else has ended
+	b := l.openButton()
 	if l.uplink, err = l.setup.newUplink(o.Log, kept, l.examiner.boot); err != nil {
 		return err
 	}
@@ -101,7 +102,9 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	start("schedule", l.schedule)
 	start("silence", l.silence)
 	start("news", l.news)
-	start("button", l.button)
+	if b != nil {
+		start("button", func(ctx context.Context) error { return l.follow(ctx, b) })
+	}
 	if l.uplink != nil {
 		start("uplink", l.uplink.Run)
 	}

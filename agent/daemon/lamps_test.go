@@ -1,0 +1,129 @@
+package daemon
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/light"
+	"github.com/sprechprobe/sprechprobe/hal/board"
+	"github.com/sprechprobe/sprechprobe/hal/button"
+	"github.com/sprechprobe/sprechprobe/hal/led"
+)
+
+func TestSpecsOf(t *testing.T) {
+	own := []led.Spec{{Role: "all", Driver: led.Sysfs, LED: "green:power"}}
+	named := config.Lights{Driver: config.DriverAuto, Lamps: []config.Lamp{{Role: config.RoleVideo, LED: "green:wan"}}}
+	tests := []struct {
+		name  string
+		c     config.Lights
+		board board.Found
+		want  []led.Spec
+	}{
+		{"the board's", config.Lights{Driver: config.DriverAuto}, board.Found{Lights: own}, own},
+		{"the owner wants it dark", config.Lights{Driver: config.DriverAuto}, board.Found{Lights: own, Dark: true}, nil},
+		{"dark, though lamps are named", named, board.Found{Lights: own, Dark: true}, nil},
+		{"named", named, board.Found{Lights: own}, []led.Spec{{Role: "video", Driver: led.Sysfs, LED: "green:wan"}}},
+		{"none", config.Lights{Driver: config.DriverNone}, board.Found{Lights: own}, nil},
+		{
+			"lines, which the owner cannot mean", config.Lights{Driver: config.DriverGPIO, Lamps: []config.Lamp{{Role: config.RoleAll, GPIO: "GPIO17", ActiveLow: true}}},
+			board.Found{Dark: true}, []led.Spec{{Role: "all", Driver: led.GPIO, GPIO: "GPIO17", ActiveLow: true}},
+		},
+	}
+	for _, tt := range tests {
+		if diff := cmp.Diff(tt.want, specsOf(tt.c, tt.board)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
+func TestButtonOf(t *testing.T) {
+	tests := []struct {
+		c     config.Button
+		board string
+		want  button.Spec
+		ok    bool
+	}{
+		{config.Button{Event: "auto"}, "wps", button.Spec{Event: "wps"}, true},
+		{config.Button{Event: "auto"}, "", button.Spec{}, false},
+		{config.Button{Event: "none"}, "wps", button.Spec{}, false},
+		{config.Button{Event: "reset"}, "wps", button.Spec{Event: "reset"}, true},
+		{config.Button{Event: "auto", GPIO: "GPIO3", ActiveLow: true}, "wps", button.Spec{GPIO: "GPIO3", ActiveLow: true}, true},
+	}
+	for _, tt := range tests {
+		if got, ok := buttonOf(tt.c, board.Found{Button: tt.board}); got != tt.want || ok != tt.ok {
+			t.Errorf("%+v on a board with %q: %+v, %v; want %+v, %v", tt.c, tt.board, got, ok, tt.want, tt.ok)
+		}
+	}
+}
+
+// screen is where lights are drawn.
+type screen struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *screen) has(text string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Contains(s.b.String(), text)
+}
+
+// The same lights go on under a new configuration; others take their place.
+func TestLampsFollowTheConfiguration(t *testing.T) {
+	var out screen
+	log := slog.New(slog.DiscardHandler)
+	first, err := (*lamps)(nil).follow(config.Lights{Driver: config.DriverTerminal}, &out, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.show(light.Show{State: light.Ready})
+	same, err := first.follow(config.Lights{Driver: config.DriverTerminal}, &out, log)
+	if err != nil || same != first || out.has("(gone)") {
+		t.Errorf("the same lights: %v, others %v, given up %v", err, same != first, out.has("(gone)"))
+	}
+	other, err := same.follow(config.Lights{Driver: config.DriverTerminal, Lamps: []config.Lamp{{Role: config.RoleAll}}}, &out, log)
+	if err != nil || other == first || !out.has("(gone)") {
+		t.Errorf("other lights: %v, the same %v, given up %v", err, other == first, out.has("(gone)"))
+	}
+	other.close()
+	other.close() // as when a configuration fails later
+}
+
+// Two boxes on one machine must not drive the same lamps.
+func TestLock(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	if pid, ok := driver(); ok {
+		t.Errorf("process %d drives the lights before anybody does", pid)
+	}
+	unlock, err := lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lock(); err == nil {
+		t.Error("a second box may drive the lights too")
+	}
+	if pid, ok := driver(); !ok || pid <= 1 {
+		t.Errorf("driver is %d, %v", pid, ok)
+	}
+	unlock()
+	if _, ok := driver(); ok {
+		t.Error("the lights are driven after the end")
+	}
+	again, err := lock()
+	if err != nil {
+		t.Errorf("after the end: %v", err)
+	}
+	again()
+}
