@@ -55,6 +55,8 @@ var layers = map[string][]string{
 	"agent/panel":                    {"agent", "agent/advice", "agent/light"},
 	"agent/uplink":                   {"agent", "agent/wire/fleet", "agent/spool", "agent/uplink/dial"},
 	"agent/uplink/dial":              {"agent", "agent/probe/web/http1"},
+	"agent/steps":                    {"agent"},
+	"agent/uplink":                   {"agent", "agent/wire/fleet"},
 	"agent/daemon":                   {"agent/...", "hal/..."},
 	"hal":                            {},
 	"hal/line":                       {},
