@@ -71,113 +71,144 @@ func Plan(profiles []agent.Profile, reports bool) Sequence {
 // maxSkew is the clock error that certificates and reports bear, seconds.
 const maxSkew = 300
 
+// proofs says which answers prove which step, by the probe and, where it matters,
+// the transport. All but the first two come from beyond the practice.
+var proofs = []struct {
+	probe     agent.ProbeName
+	transport agent.Transport
+	step      Step
+}{
+	{agent.ProbeDNS, "", Names},
+	{agent.ProbeUplink, "", Report},
+	{agent.ProbeWeb, "", Service},
+	{agent.ProbeSTUN, "", STUN},
+	{agent.ProbeTURN, agent.UDP, TURNUDP},
+	{agent.ProbeRelay, agent.UDP, TURNUDP},
+	{agent.ProbeTURN, agent.TCP, TURNTCP},
+	{agent.ProbeRelay, agent.TCP, TURNTCP},
+	{agent.ProbeNATS, "", Group},
+}
+
 // See returns the sequence with what e proves. Nothing fails by one look.
 func (s Sequence) See(e agent.Evidence) Sequence {
-	if e.Probe == agent.ProbeLink {
-		return s.local(e)
+	switch {
+	case e.Probe == agent.ProbeLink:
+		s.local(e)
+	case e.Outcome == agent.Answered:
+		s.answer(e)
 	}
-	if e.Outcome != agent.Answered {
-		return s
-	}
-	switch e.Probe {
-	case agent.ProbeDNS:
-		return s.pass(Names)
-	case agent.ProbeUplink:
-		return s.pass(Report)
-	case agent.ProbeWeb:
-		if skew, told := e.Values.Num(agent.ClockSkew); told && math.Abs(skew) <= maxSkew {
-			s = s.pass(Clock)
+	return s
+}
+
+func (s *Sequence) answer(e agent.Evidence) {
+	for i, p := range proofs {
+		if e.Probe != p.probe || p.transport != "" && e.Target.Transport != p.transport {
+			continue
 		}
-		s = s.pass(Service)
-	case agent.ProbeSTUN:
-		s = s.pass(STUN)
-	case agent.ProbeTURN, agent.ProbeRelay:
-		step := TURNUDP
-		if e.Target.Transport == agent.TCP {
-			step = TURNTCP
+		s.pass(p.step)
+		if i > 1 { // whoever answers from outside came this way
+			s.pass(Link)
+			s.pass(Address)
+			s.pass(Gateway)
 		}
-		s = s.pass(step)
-	case agent.ProbeNATS:
-		s = s.pass(Group)
-	default:
-		return s
 	}
-	return s.pass(Link, Address, Gateway) // whoever answers from outside came that way
+	if skew, told := e.Values.Num(agent.ClockSkew); told && math.Abs(skew) <= maxSkew {
+		s.pass(Clock)
+	}
 }
 
 // local reads the look at the local side.
-func (s Sequence) local(e agent.Evidence) Sequence {
-	if up, _ := e.Values.Flag(agent.Carrier); up || e.Outcome == agent.Answered {
-		s = s.pass(Link)
+func (s *Sequence) local(e agent.Evidence) {
+	answered := e.Outcome == agent.Answered
+	if up, _ := e.Values.Flag(agent.Carrier); up || answered {
+		s.pass(Link)
 	}
 	if e.Values.Text(agent.LocalAddr) != "" {
-		s = s.pass(Address)
+		s.pass(Address)
 	}
-	if e.Outcome == agent.Answered {
-		s = s.pass(Gateway)
+	if answered {
+		s.pass(Gateway)
 	}
 	if synced, _ := e.Values.Flag(agent.ClockSynced); synced {
-		s = s.pass(Clock)
+		s.pass(Clock)
 	}
-	return s
 }
 
-func (s Sequence) pass(steps ...Step) Sequence {
-	for _, step := range steps {
-		if s[step] != Unneeded {
-			s[step] = Passed
-		}
+func (s *Sequence) pass(step Step) {
+	if s[step] != Unneeded {
+		s[step] = Passed
 	}
-	return s
 }
 
 // stops says at which step a finding's matter lies. The relay as a whole is
 // asked over UDP first. A captive portal stands before the service, a dead line
-// before the names. Codes that are not here are about quality, not about a way.
-var stops = map[agent.Code]Step{
-	agent.LinkDown:           Link,
-	agent.DHCPNone:           Address,
-	agent.GatewayUnreachable: Gateway,
-	agent.RouteLocal:         Gateway,
-	agent.ClockWrong:         Clock,
-	agent.WANDown:            Names,
-	agent.DNSFail:            Names,
-	agent.DNSNX:              Names,
-	agent.DNSBogon:           Names,
-	agent.Captive:            Service,
-	agent.DNSDriftBlock:      Service,
-	agent.HTTPSBlock:         Service,
-	agent.HTTPSServer:        Service,
-	agent.TLSIntercept:       Service,
-	agent.CertBad:            Service,
-	agent.GuestNet:           STUN,
-	agent.UDPAllBlock:        STUN,
-	agent.STUNUDPBlock:       STUN,
-	agent.STUNServer:         STUN,
-	agent.PortRangeUDP:       STUN,
-	agent.PortRangeTCP:       STUN,
-	agent.PortRangePartial:   STUN,
-	agent.TURNUDPBlock:       TURNUDP,
-	agent.TURNUDPServer:      TURNUDP,
-	agent.TURNAllBlock:       TURNUDP,
-	agent.TURNServer:         TURNUDP,
-	agent.NATEDMNoRelay:      TURNUDP,
-	agent.TURNTCPBlock:       TURNTCP,
-	agent.TURNTCPServer:      TURNTCP,
-	agent.TURNDPIPlain:       TURNTCP,
-	agent.GroupBlockAll:      Group,
-	agent.GroupBlockSome:     Group,
-	agent.GroupServer:        Group,
-	agent.WSStripped:         Group,
-	agent.NATSProtoBad:       Group,
-	agent.CentralDown:        Report,
-	agent.CentralAuth:        Report,
+// before the names. Codes that are not here stop nothing on the way.
+var stops = []struct {
+	code agent.Code
+	step Step
+}{
+	{agent.LinkDown, Link},
+	{agent.LinkSlow, Link},
+	{agent.AddressConflict, Address},
+	{agent.DHCPNone, Address},
+	{agent.GatewayUnreachable, Gateway},
+	{agent.RouteLocal, Gateway},
+	{agent.LANUnstable, Gateway},
+	{agent.ClockWrong, Clock},
+	{agent.WANDown, Names},
+	{agent.LineFailover, Names},
+	{agent.DNSFail, Names},
+	{agent.DNSFlaky, Names},
+	{agent.DNSNX, Names},
+	{agent.DNSBogon, Names},
+	{agent.Captive, Service},
+	{agent.MTUBlackhole, Service},
+	{agent.DNSDriftBlock, Service},
+	{agent.DNSPartBlock, Service},
+	{agent.TISeries, Service},
+	{agent.ProxyRequired, Service},
+	{agent.TLSBigHello, Service},
+	{agent.TLSSNIReset, Service},
+	{agent.HTTPSBlock, Service},
+	{agent.HTTPSServer, Service},
+	{agent.TLSIntercept, Service},
+	{agent.CertBad, Service},
+	{agent.GuestNet, STUN},
+	{agent.NATTableFull, STUN},
+	{agent.UDPRateLimited, STUN},
+	{agent.UDPAllBlock, STUN},
+	{agent.STUNUDPBlock, STUN},
+	{agent.STUNServer, STUN},
+	{agent.STUNALG, STUN},
+	{agent.PortRangeUDP, STUN},
+	{agent.PortRangeTCP, STUN},
+	{agent.PortRangePartial, STUN},
+	{agent.TURNUDPBlock, TURNUDP},
+	{agent.TURNUDPServer, TURNUDP},
+	{agent.TURNAllBlock, TURNUDP},
+	{agent.TURNServer, TURNUDP},
+	{agent.NATEDMNoRelay, TURNUDP},
+	{agent.TURNTCPBlock, TURNTCP},
+	{agent.TURNTCPServer, TURNTCP},
+	{agent.TURNDPIPlain, TURNTCP},
+	{agent.GroupBlockAll, Group},
+	{agent.GroupBlockSome, Group},
+	{agent.GroupServer, Group},
+	{agent.WSStripped, Group},
+	{agent.NATSProtoBad, Group},
+	{agent.NATSIdleCut, Group},
+	{agent.CentralDown, Report},
+	{agent.CentralAuth, Report},
 }
 
 // Of says at which step a finding's matter lies, if at any.
 func Of(f agent.Finding) (Step, bool) {
-	step, ok := stops[f.Code]
-	return step, ok && f.Severity > agent.Info
+	for _, s := range stops {
+		if s.code == f.Code {
+			return s.step, f.Severity > agent.Info
+		}
+	}
+	return 0, false
 }
 
 // End returns the sequence at the end of a round: what the report's evidence
