@@ -106,6 +106,9 @@ type Show struct {
 	// Digits are blinked between while the box shows itself (Identify), as the
 	// last number of its address; empty: none.
 	Digits string
+	// Online says, while Checking, that the video service has answered already:
+	// the way out works. Only a lamp of role Network tells.
+	Online bool
 }
 
 // String is the state's word, followed by "+u" where the box is unheard.

@@ -191,6 +191,23 @@ func TestReportingChangesTheBoxLampOnly(t *testing.T) {
 	}
 }
 
+// Whoever plugs a box in sees how far it gets: first the network's lamp settles,
+// then that of the video service.
+func TestTheNetworkIsThereBeforeTheVerdict(t *testing.T) {
+	for _, state := range light.States() {
+		for _, role := range light.Roles() {
+			before := light.Show{State: state}.Pattern(role, light.Color).String()
+			online := light.Show{State: state, Online: true}.Pattern(role, light.Color).String()
+			if state == light.Checking && role == light.Network {
+				before = light.Show{State: light.Ready}.Pattern(role, light.Color).String()
+			}
+			if online != before {
+				t.Errorf("%v: the %v lamp shows %s while online, want %s", state, role, online, before)
+			}
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	for _, want := range light.States() {
 		var got light.State

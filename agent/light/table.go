@@ -64,6 +64,9 @@ func picture(s Show, role Role) string {
 		}
 		return r.box
 	case Network:
+		if s.Online && s.State == Checking {
+			return wink
+		}
 		return r.network
 	case Video:
 		return r.video
