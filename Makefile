@@ -17,6 +17,7 @@ APT = \
   tayga:tayga \
   qemu-user-static:qemu-arm-static \
   chromium:chromium \
+  systemd:systemd-socket-activate \
   qemu-system-arm:qemu-system-aarch64 \
   device-tree-compiler:dtc \
   g++:g++ \

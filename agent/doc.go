@@ -40,6 +40,7 @@
 //	   +- light  > hal     the lights on the box; press: its button
 //	   +- panel  > hal     a serial panel, and a service console
 //	   +- advice           every sentence a person reads, German and English
+//	   +- statuspage       the page on the practice's own network, with the installer's steps
 //	   +- uplink           the report on the vendor's NATS subject
 //
 // One goroutine, in package daemon, owns the Book and the Report; everything

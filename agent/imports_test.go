@@ -57,6 +57,7 @@ var layers = map[string][]string{
 	"agent/uplink/dial":              {"agent", "agent/probe/web/http1"},
 	"agent/steps":                    {"agent"},
 	"agent/localname":                {},
+	"agent/statuspage":               {"agent", "agent/advice", "agent/light", "agent/steps"},
 	"agent/uplink":                   {"agent", "agent/wire/fleet"},
 	"agent/daemon":                   {"agent/...", "hal/..."},
 	"hal":                            {},
