@@ -34,6 +34,7 @@ type Config struct {
 	Button     Button
 	Panel      Panel
 	Console    Console
+	Page       Page
 }
 
 // Language is what people read on the box.
@@ -149,6 +150,23 @@ type Console struct {
 	Baud int
 }
 
+// Page is the page that the box shows on its own network.
+type Page struct {
+	Show   When
+	Listen netip.AddrPort // an address of 0.0.0.0 stands for all, of both families
+	Name   string         // label of the local name; empty: none
+}
+
+// When says at which time of its life a box does something.
+type When string
+
+// The times.
+const (
+	Never     When = "never"
+	Unclaimed When = "unclaimed" // until it belongs to somebody
+	Always    When = "always"
+)
+
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
@@ -161,6 +179,7 @@ func Default() Config {
 		Button:     Button{Event: ButtonAuto},
 		Panel:      Panel{Baud: 115200},
 		Console:    Console{Baud: 115200},
+		Page:       Page{Show: Never, Listen: netip.AddrPortFrom(netip.IPv4Unspecified(), 80), Name: "sprechprobe"},
 	}
 }
 
@@ -181,8 +200,9 @@ var reference string
 // default to it.
 func Reference() string { return reference }
 
-// Minimal is the shortest file that is worth editing, for the given profiles.
-func Minimal(profiles []string) string {
+// Minimal is the shortest file that is worth editing, for the given profiles. It
+// is made when a box is set up, so it states whether the page is to be seen.
+func Minimal(profiles []string, page When) string {
 	quoted := make([]string, len(profiles))
 	for i, p := range profiles {
 		quoted[i] = strconv.Quote(p)
@@ -199,5 +219,9 @@ profiles = [` + strings.Join(quoted, ", ") + `]
 
 [central]
 #servers = ["tls://fleet.example:4222"]
+
+# The box's page on its network: never, unclaimed (until it has a tenant), always.
+[page]
+show = ` + strconv.Quote(string(page)) + `
 `
 }

@@ -69,6 +69,10 @@ baud = 9600
 [console]
 port = "usb:2e8a:000A"
 baud = 9600
+[page]
+show = "always"
+listen = "[fd00::7]:8080"
+name = "praxis-nord"
 `
 
 func fullConfig() config.Config {
@@ -96,6 +100,7 @@ func fullConfig() config.Config {
 		Button:  config.Button{Event: config.ButtonAuto, GPIO: "GPIO3", ActiveLow: true},
 		Panel:   config.Panel{Port: "/dev/ttyUSB0", Baud: 9600},
 		Console: config.Console{Port: "usb:2e8a:000A", Baud: 9600},
+		Page:    config.Page{Show: config.Always, Listen: addr("[fd00::7]:8080"), Name: "praxis-nord"},
 	}
 }
 
@@ -132,6 +137,7 @@ func TestParse(t *testing.T) {
 		{"one LED of the board", "[[lights.lamp]]\nrole = \"all\"\nled = \"green:status\"", lamps(config.DriverAuto, config.Lamp{Role: config.RoleAll, LED: "green:status"})},
 		{"colours of LEDs", "[lights]\ndriver = \"sysfs\"\n[[lights.lamp]]\nrole = \"video\"\nred = \"r\"\nblue = \"b\"", lamps(config.DriverSysfs, config.Lamp{Role: config.RoleVideo, Red: "r", Blue: "b"})},
 		{"drawn", "[lights]\ndriver = \"terminal\"\n[[lights.lamp]]\nrole = \"video\"", lamps(config.DriverTerminal, config.Lamp{Role: config.RoleVideo})},
+		{"no name", "[page]\nname = \"\"\nshow = \"unclaimed\"", with(func(c *config.Config) { c.Page.Show, c.Page.Name = config.Unclaimed, "" })},
 		{"dark", "[lights]\ndriver = \"none\"", lamps(config.DriverNone)},
 	}
 	for _, tt := range tests {
@@ -179,6 +185,11 @@ baud = 115200
 
 [console]
 baud = 115200
+
+[page]
+show = "never"
+listen = "0.0.0.0:80"
+name = "sprechprobe"
 `
 	if diff := cmp.Diff(want, config.Default().Show()); diff != "" {
 		t.Errorf("default (-want +got):\n%s", diff)
@@ -201,9 +212,10 @@ func TestButtonEvents(t *testing.T) {
 }
 
 func TestMinimal(t *testing.T) {
-	text := config.Minimal([]string{"zpp-hd", "webprax"})
+	text := config.Minimal([]string{"zpp-hd", "webprax"}, config.Unclaimed)
 	want := config.Default()
 	want.Profiles = []string{"zpp-hd", "webprax"}
+	want.Page.Show = config.Unclaimed
 	got, err := config.Parse("config.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)

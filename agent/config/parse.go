@@ -50,6 +50,7 @@ func Parse(file string, data []byte) (Config, error) {
 	if c.Console.Port != "" && c.Console.Port == c.Panel.Port {
 		doc.Key("console").Key("port").Errorf("is the panel's")
 	}
+	c.Page = page(doc.Key("page"), raw.Page, c.Page)
 	if len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
 		doc.Key("central").Key("servers").Errorf("box.tenant is missing: reports go by its name")
 	}
@@ -327,4 +328,21 @@ func validUSB(s string) bool {
 	_, errV := strconv.ParseUint(vendor, 16, 16)
 	_, errP := strconv.ParseUint(product, 16, 16)
 	return ok && two && len(vendor) == 4 && len(product) == 4 && errV == nil && errP == nil
+}
+
+func page(at strict.Place, raw rawPage, otherwise Page) Page {
+	p := otherwise
+	p.Show = optional(at.Key("show"), raw.Show, p.Show, Never, Unclaimed, Always)
+	if raw.Listen != nil {
+		var err error
+		if p.Listen, err = netip.ParseAddrPort(*raw.Listen); err != nil || p.Listen.Port() == 0 {
+			at.Key("listen").Errorf("%.60q: want an address with a port, such as 0.0.0.0:80 for all addresses or 192.168.1.2:8080", *raw.Listen)
+		}
+	}
+	if raw.Name != nil {
+		if p.Name = *raw.Name; p.Name != "" {
+			check(at.Key("name"), fleet.CheckName(p.Name))
+		}
+	}
+	return p
 }

@@ -17,6 +17,7 @@ type rawConfig struct {
 	Button     rawButton   `toml:"button"`
 	Panel      rawPort     `toml:"panel"`
 	Console    rawPort     `toml:"console"`
+	Page       rawPage     `toml:"page"`
 }
 
 type rawBox struct {
@@ -75,4 +76,10 @@ type rawButton struct {
 type rawPort struct {
 	Port string `toml:"port"`
 	Baud *int64 `toml:"baud"`
+}
+
+type rawPage struct {
+	Show   *string `toml:"show"`
+	Listen *string `toml:"listen"`
+	Name   *string `toml:"name"`
 }

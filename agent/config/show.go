@@ -73,6 +73,11 @@ func (c Config) Show() string {
 	p.table("[console]")
 	p.set("port", c.Console.Port)
 	p.line("baud", strconv.Itoa(c.Console.Baud))
+
+	p.table("[page]")
+	p.set("show", string(c.Page.Show))
+	p.set("listen", c.Page.Listen.String())
+	p.line("name", strconv.Quote(c.Page.Name)) // empty means something here
 	return p.b.String()
 }
 

@@ -17,6 +17,7 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 	f := flags("config")
 	f.StringVar(&src.path, "config", "", "")
 	f.StringVar(&src.profiles, "profile", "", "")
+	page := f.String("page", string(config.Unclaimed), "")
 	if err := parse(f, args[1:]); err != nil {
 		return exitUsage, err
 	}
@@ -38,7 +39,11 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 		if src.profiles != "" {
 			names = strings.Split(src.profiles, ",")
 		}
-		fmt.Fprint(e.out, config.Minimal(names))
+		text := config.Minimal(names, config.When(*page))
+		if _, err := config.Parse("config init", []byte(text)); err != nil {
+			return exitUsage, err
+		}
+		fmt.Fprint(e.out, text)
 	default:
 		return exitUsage, fmt.Errorf("no %q: want check, show or init", args[0])
 	}
