@@ -58,7 +58,6 @@ var layers = map[string][]string{
 	"agent/steps":                    {"agent"},
 	"agent/localname":                {},
 	"agent/statuspage":               {"agent", "agent/advice", "agent/light", "agent/steps"},
-	"agent/uplink":                   {"agent", "agent/wire/fleet"},
 	"agent/daemon":                   {"agent/...", "hal/..."},
 	"hal":                            {},
 	"hal/line":                       {},

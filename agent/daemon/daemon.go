@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
@@ -28,6 +29,8 @@ type Options struct {
 	Reload func() (Setup, error) // reads the configuration again
 	Log    *slog.Logger
 	Out    io.Writer // where a terminal's lights are drawn
+
+	Door net.Listener // for the page, of the service manager; nil: none
 
 	Checks   <-chan struct{} // "make a round now"
 	Reloads  <-chan struct{} // "read the configuration again"
@@ -115,6 +118,7 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	if c.Console.Port != "" {
 		start("console", l.console)
 	}
+	l.openPage(start)
 	start("loop", func(ctx context.Context) error {
 		defer cancel()
 		return l.run(ctx)

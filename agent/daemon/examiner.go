@@ -21,6 +21,7 @@ type examiner struct {
 	profiles []agent.Profile
 	policy   assess.Policy
 	stamp    func() agent.Stamp
+	see      func(agent.Evidence) // told of single looks as they end; may be nil
 
 	book    assess.Book
 	aside   aside
@@ -64,7 +65,11 @@ func (x *examiner) look(ctx context.Context, deep bool, uplink func() agent.Evid
 	if uplink != nil {
 		before = uplink()
 	}
-	passes := round.Run(ctx, x.probes, x.profiles, deep)
+	probes := x.probes
+	if x.see != nil {
+		probes = watched(probes, x.see)
+	}
+	passes := round.Run(ctx, probes, x.profiles, deep)
 	passes[1] = append(passes[1], x.aside.take()...)
 	if uplink != nil {
 		after := uplink()

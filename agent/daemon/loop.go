@@ -14,6 +14,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/panel"
 	"github.com/sprechprobe/sprechprobe/agent/press"
 	"github.com/sprechprobe/sprechprobe/agent/round"
+	"github.com/sprechprobe/sprechprobe/agent/steps"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/hal/console"
 )
@@ -27,8 +28,11 @@ type loop struct {
 	lamps    *lamps
 	uplink   *uplink.Uplink // nil: no reporting
 	panel    *console.Panel // nil: no panel
+	notice   *notice        // nil: no page
+	arrival  arrival
 
 	triggers chan agent.Trigger
+	seen     chan agent.Evidence // of the round under way; what nobody takes in time is lost
 	done     chan outcome
 	felt     chan press.Action // what letting go of the button would do
 	pressed  chan press.Action // what the button asks for
@@ -63,7 +67,7 @@ const (
 func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *loop {
 	l := &loop{
 		opts: o, setup: s, examiner: x, lamps: lit, last: last,
-		triggers: make(chan agent.Trigger, 1), done: make(chan outcome, 1), forgot: make(chan error, 1),
+		triggers: make(chan agent.Trigger, 1), seen: make(chan agent.Evidence, 64), done: make(chan outcome, 1), forgot: make(chan error, 1),
 		felt: make(chan press.Action), pressed: make(chan press.Action), shows: make(chan struct{}, 1),
 		timer: time.NewTimer(0),
 	}
@@ -80,6 +84,7 @@ func (l *loop) trigger(why agent.Trigger) {
 }
 
 func (l *loop) run(ctx context.Context) error {
+	l.arrival.await(steps.Plan(l.setup.Profiles, l.uplink != nil))
 	l.show()
 	notify(l.opts.Log, daemon.SdNotifyReady)
 	tick := l.heart()
@@ -99,6 +104,8 @@ func (l *loop) run(ctx context.Context) error {
 			return nil
 		case why := <-triggers:
 			l.start(ctx, why)
+		case e := <-l.seen:
+			l.see(e)
 		case o := <-l.done:
 			l.started = time.Time{}
 			if o.err != nil {
@@ -131,10 +138,17 @@ func (l *loop) run(ctx context.Context) error {
 // start makes a round in the background.
 func (l *loop) start(ctx context.Context, why agent.Trigger) {
 	l.started = time.Now()
+	l.arrival.begin(why)
 	l.judge()
 	l.show()
 	if l.uplink != nil {
 		l.uplink.Hurry() // so that its state is one of now
+	}
+	l.examiner.see = func(e agent.Evidence) {
+		select {
+		case l.seen <- e:
+		default:
+		}
 	}
 	go func() {
 		var o outcome
@@ -160,10 +174,22 @@ func (l *loop) wait() {
 	}
 }
 
+// see takes one look of the round under way: whoever has just plugged the box in
+// watches how far it gets.
+func (l *loop) see(e agent.Evidence) {
+	if l.notice != nil {
+		l.notice.place(e)
+	}
+	l.arrival.see(e)
+	l.judge()
+	l.show()
+}
+
 // take hands a new report to everything that shows or sends it.
 func (l *loop) take(r agent.Report) {
 	before := l.last
 	l.last = r
+	again := l.arrival.end(r)
 	if l.face.over.State == light.Checking {
 		l.face.lift()
 	}
@@ -176,6 +202,12 @@ func (l *loop) take(r agent.Report) {
 		l.opts.Log.Debug("newest report not kept for other commands", "err", err)
 	}
 	l.say(before, r)
+	if l.notice != nil {
+		l.keepHistory()
+		if again {
+			time.AfterFunc(lookAgain, func() { l.trigger(agent.OnSchedule) })
+		}
+	}
 }
 
 // hung reports whether the round under way should have ended long ago.
@@ -186,10 +218,10 @@ func (l *loop) judge() {
 	switch {
 	case l.hung():
 		l.face.truth = light.Show{State: light.Unknown}
+	case !l.started.IsZero() && (l.last.Schema == "" || l.last.Verdict == agent.Offline && l.arrival.looking()):
+		l.face.truth = light.Show{State: light.Checking, Online: l.arrival.steps.Online()}
 	case l.last.Schema != "":
 		l.face.truth = light.Of(l.last)
-	case !l.started.IsZero():
-		l.face.truth = light.Show{State: light.Checking}
 	default:
 		l.face.truth = light.Show{State: light.Starting}
 	}
@@ -221,6 +253,7 @@ func (l *loop) show() {
 			l.opts.Log.Error("word for the serial panel", "err", err)
 		}
 	}
+	l.post(s)
 }
 
 // say writes changes to the log, and the verdict to the service manager.
@@ -283,6 +316,9 @@ func (l *loop) beat() {
 	before := l.face.truth
 	if l.judge(); l.face.truth != before {
 		l.show()
+	}
+	if l.showsPage() != (l.notice != nil) { // the box has been claimed, or has forgotten
+		l.next, l.leaving = l.setup, true
 	}
 	if l.hung() {
 		return

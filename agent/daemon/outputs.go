@@ -28,9 +28,8 @@ func ReadReport(path string) (agent.Report, error) {
 	return r, nil
 }
 
-// keep writes the newest report beside its place and moves it there, so that a
-// reader never sees half of one. One that is too long to be read back is cut as
-// it is for the wire.
+// keep writes the newest report, so that a reader never sees half of one. One
+// that is too long to be read back is cut as it is for the wire.
 func keep(path string, r agent.Report) error {
 	b, err := json.Marshal(r)
 	if len(b) > fleet.MaxReport {
@@ -39,6 +38,11 @@ func keep(path string, r agent.Report) error {
 	if err != nil {
 		return err
 	}
+	return keepFile(path, b)
+}
+
+// keepFile writes a file beside its place and moves it there.
+func keepFile(path string, b []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}

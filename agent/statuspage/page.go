@@ -13,7 +13,8 @@ import (
 // State is what the page shows.
 type State struct {
 	Box      agent.Box
-	Addr     string          // the box's own address, with or without prefix length; may be empty
+	Addr     string          // the box's own address; may be empty
+	Code     string          // by which it can be claimed; empty: it is, or cannot be
 	Report   agent.Report    // the newest; without a Schema: none yet
 	Profiles []agent.Profile // those that the report was made with
 	Show     light.Show      // what the lights show

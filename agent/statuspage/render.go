@@ -332,6 +332,7 @@ func (v *view) about() {
 	v.pair(v.l.name, v.Box.Name)
 	v.pair(v.l.id, v.Box.ID)
 	v.pair(v.l.addr, v.Addr)
+	v.pair(advice.BoxWord("id-code", v.lang), v.Code)
 	v.pair(v.l.version, strings.TrimSpace(v.Box.Version+" "+v.Box.Platform))
 	v.raw("</dl>")
 	v.soft(v.l.support)

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
 
 	"github.com/sprechprobe/sprechprobe/agent/daemon"
 )
@@ -29,14 +33,33 @@ func run(ctx context.Context, e env, args []string) (int, error) {
 	defer stopChecks()
 	shows, stopShows := on(syscall.SIGUSR2)
 	defer stopShows()
+	door, err := door()
+	if err != nil {
+		return exitFailed, err
+	}
 	err = daemon.Run(ctx, daemon.Options{
-		Setup: s, Reload: src.setup, Log: slog.New(logHandler(e.err)), Out: e.out,
+		Setup: s, Reload: src.setup, Log: slog.New(logHandler(e.err)), Out: e.out, Door: door,
 		Checks: checks, Reloads: reloads, Identify: shows,
 	})
 	if err != nil {
 		return exitFailed, err
 	}
 	return 0, nil
+}
+
+// door is the socket that systemd holds open for the page, nil without one. It
+// goes on being ours through all configurations.
+func door() (net.Listener, error) {
+	all, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("sockets of the service manager: %w", err)
+	}
+	for _, ln := range all {
+		if ln != nil && ln.Addr().Network() == "tcp" {
+			return ln, nil
+		}
+	}
+	return nil, nil
 }
 
 // on turns a signal into a channel without values.

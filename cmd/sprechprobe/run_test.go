@@ -111,7 +111,14 @@ type daemon struct {
 
 func (v *vendor) run(t *testing.T, env ...string) *daemon {
 	t.Helper()
-	d := &daemon{cmd: exec.Command(build(t), "run", "--config", v.config), out: &text{}, log: &text{}, ended: make(chan error, 1)}
+	return v.runBy(t, nil, env...)
+}
+
+// runBy runs a box that another program starts and then becomes.
+func (v *vendor) runBy(t *testing.T, starter []string, env ...string) *daemon {
+	t.Helper()
+	words := append(starter, build(t), "run", "--config", v.config)
+	d := &daemon{cmd: exec.Command(words[0], words[1:]...), out: &text{}, log: &text{}, ended: make(chan error, 1)}
 	d.cmd.Env = append(append(os.Environ(), "SSL_CERT_FILE="+v.caFile, "RUNTIME_DIRECTORY="+v.dir), env...)
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.log
 	must(t, d.cmd.Start())
