@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -68,7 +67,7 @@ const listenAgain = 30 * time.Second
 func servePage(ctx context.Context, at netip.AddrPort, door net.Listener, h statuspage.Handler, log *slog.Logger) error {
 	said := ""
 	for {
-		ln, err := doorOf(ctx, at, door)
+		ln, err := doorOf(at, door)
 		if err == nil {
 			log.Info("page is shown", "addr", ln.Addr().String())
 			return statuspage.Serve(ctx, ln, h)
@@ -87,7 +86,7 @@ func servePage(ctx context.Context, at netip.AddrPort, door net.Listener, h stat
 
 // doorOf opens a listener that may be closed without taking the service
 // manager's away.
-func doorOf(ctx context.Context, at netip.AddrPort, door net.Listener) (net.Listener, error) {
+func doorOf(at netip.AddrPort, door net.Listener) (net.Listener, error) {
 	if t, ok := door.(*net.TCPListener); ok {
 		f, err := t.File()
 		if err != nil {
@@ -96,12 +95,10 @@ func doorOf(ctx context.Context, at netip.AddrPort, door net.Listener) (net.List
 		defer f.Close()
 		return net.FileListener(f)
 	}
-	host := at.Addr().String()
 	if at.Addr().IsUnspecified() {
-		host = "" // both families
+		return net.ListenTCP("tcp", &net.TCPAddr{Port: int(at.Port())}) // both families
 	}
-	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(int(at.Port()))))
+	return net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
 }
 
 // notice is the box's presence on its own network: a page, and a name for it.

@@ -60,8 +60,11 @@ func (p *Page) ours(host string) bool {
 
 // language is what the query asks for or else the browser, or else the box's own.
 func (p *Page) language(r *http.Request) advice.Lang {
-	if l, err := advice.ParseLang(r.URL.Query().Get("lang")); err == nil {
-		return l
+	for part := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		word, found := strings.CutPrefix(part, "lang=")
+		if l, err := advice.ParseLang(word); found && err == nil {
+			return l
+		}
 	}
 	best, weight := labelsLang(p.lang), 0.0
 	for i, part := range strings.Split(r.Header.Get("Accept-Language"), ",") {
