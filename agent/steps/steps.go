@@ -180,6 +180,7 @@ var stops = []struct {
 	{agent.STUNUDPBlock, STUN},
 	{agent.STUNServer, STUN},
 	{agent.STUNALG, STUN},
+	{agent.NATShort, STUN},
 	{agent.PortRangeUDP, STUN},
 	{agent.PortRangeTCP, STUN},
 	{agent.PortRangePartial, STUN},
