@@ -38,13 +38,15 @@ const (
 	ProbeIPv6    ProbeName = "ipv6"    // what of IPv6 there is
 	ProbeSelf    ProbeName = "self"    // the box's own condition
 	ProbeUplink  ProbeName = "uplink"  // the box's own way to report
+
+	ProbeAssignment ProbeName = "assignment" // the settings that the vendor assigns; only where they were not taken
 )
 
 // Probes lists the probes, in the order of a round.
 var Probes = []ProbeName{
 	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb, ProbeHello,
 	ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN, ProbeRelay, ProbeNATS,
-	ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink,
+	ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink, ProbeAssignment,
 }
 
 // Outcome is what happened to one look. The zero value is NotLooked.

@@ -99,6 +99,7 @@ const (
 	Damaged       Key = "damaged_count"
 	SpoolBytes    Key = "spool_bytes"
 	InMemory      Key = "spool_in_memory"
+	Version       Key = "assignment_version"
 	Detail        Key = "detail"
 )
 
@@ -194,6 +195,7 @@ var Keys = map[Key]KeyInfo{
 	Damaged:       {Number, "reports lost ever, because the box's disk lost them"},
 	SpoolBytes:    {Number, "what the waiting reports take, bytes"},
 	InMemory:      {Fact, "the box's disk takes no reports: those that wait end with the power"},
+	Version:       {Number, "version of the settings that the vendor assigned"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
 
@@ -250,6 +252,8 @@ const (
 	LostSome        Reason = "some-lost"                 // a part was not answered
 	NoProxy         Reason = "no-proxy"                  // this network offers none
 	NoIPv6          Reason = "no-ipv6"                   // no public IPv6 address or route
+	Unclaimed       Reason = "unclaimed"                 // the box belongs to no vendor yet
+	NotAccepted     Reason = "not-accepted"              // assigned settings that the box will not use
 	Panicked        Reason = "panic"                     // our own mistake, caught
 	OtherError      Reason = "other-error"               // see detail
 )
@@ -262,5 +266,5 @@ var Reasons = []Reason{
 	TLSClock, HTTPAnswer, HTTPError, BlockPage, Redirect, UpgradeRefused, NoInfo,
 	Unauthorized, OpenRelay, AuthRefused, NXDomain, NoData, ServFail, DNSRefused,
 	Bogon, NoResolver, NoAddress, NoCarrier, NoLease, NoGateway, Cancelled,
-	Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Panicked, OtherError,
+	Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Unclaimed, NotAccepted, Panicked, OtherError,
 }

@@ -20,6 +20,24 @@ type Report struct {
 	Profiles     []ProfileResult `json:"profiles"`
 	Findings     []Finding       `json:"findings"`
 	Evidence     []Evidence      `json:"evidence"`
+	Settings     *Settings       `json:"settings,omitempty"` // absent: the vendor has assigned none
+	Commands     []CommandNote   `json:"commands,omitempty"` // of the vendor, since the last report
+}
+
+// Settings say which settings of the vendor's a box uses, and which it would not
+// take.
+type Settings struct {
+	Version uint64 `json:"version"` // 0: the box's own
+	Refused uint64 `json:"refused_version,omitempty"`
+	Why     string `json:"refused_because,omitempty"`
+}
+
+// CommandNote is what became of commands that reached a box.
+type CommandNote struct {
+	Name   string `json:"name,omitempty"` // empty where no vendor's signature vouches for it
+	ID     string `json:"id,omitempty"`
+	Answer string `json:"answer"` // accepted, or why not
+	Count  int    `json:"count"`
 }
 
 // Box says which box speaks.

@@ -61,6 +61,7 @@ type Target struct {
 	Path     string       `json:"-"` // path for a WebSocket upgrade; empty: not known
 	Required bool         `json:"-"` // false: reported, but never harms
 	Feeds    []Capability `json:"-"` // what needs it
+	Pushed   bool         `json:"-"` // named by the vendor over the network: only asked on the public internet, and never told credentials
 }
 
 // At returns t narrowed to one address and variant.

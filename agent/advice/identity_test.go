@@ -1,0 +1,41 @@
+package advice_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+)
+
+func TestIdentity(t *testing.T) {
+	who := advice.Who{Key: "UABC", Code: "P10H-KJQ7-87M1"}
+	claimed, refused, torn := who, who, who
+	claimed.Tenant, claimed.Box = "acme", "nord"
+	refused = claimed
+	refused.Refused = true
+	torn.Trouble = "grant.pem: torn\x1b[2J"
+	tests := []struct {
+		name string
+		who  advice.Who
+		lang advice.Lang
+		want []string
+	}{
+		{"new", who, advice.German, []string{"Anmeldecode  P10H-KJQ7-87M1\n", "Schlüssel    UABC\n", "noch bei keinem Videodienst"}},
+		{"new", who, advice.English, []string{"Claim code  P10H-KJQ7-87M1\n", "Key         UABC\n", "belongs to no video service yet"}},
+		{"claimed", claimed, advice.German, []string{"angemeldet als nord bei acme."}},
+		{"claimed", claimed, advice.English, []string{"claimed as nord of acme."}},
+		{"refused", refused, advice.German, []string{"war angemeldet als nord", "nimmt sie nicht mehr an", "Anmeldecode"}},
+		{"torn", torn, advice.English, []string{"of no use: grant.pem: torn"}},
+	}
+	for _, tt := range tests {
+		got := advice.Identity(tt.who, tt.lang)
+		for _, w := range tt.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s, %s: %q lacks %q", tt.name, tt.lang, got, w)
+			}
+		}
+		if strings.Contains(got, "\x1b") {
+			t.Errorf("%s: %q can move a terminal's cursor", tt.name, got)
+		}
+	}
+}
