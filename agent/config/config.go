@@ -22,6 +22,7 @@ import (
 type Config struct {
 	Profiles   []string           // names, at least one
 	ProfileDir string             // where drop-ins are; empty: none
+	StateDir   string             // what the box keeps: its key, its grant, its assignment
 	Without    []agent.Capability // what this practice does not use
 	Language   Language
 	Box        Box
@@ -50,7 +51,7 @@ const (
 type Box struct {
 	ID     string // empty: to be derived from the machine
 	Name   string // free text
-	Tenant string // never empty where there are central servers
+	Tenant string // empty: the one that the vendor claims the box for
 }
 
 // Network says what the box looks through.
@@ -77,6 +78,11 @@ type Central struct {
 	Credentials string   // path of a NATS credentials file; may be empty
 	NKeySeed    string   // path of an nkey seed file; may be empty; never beside Credentials
 	CA          string   // path of PEM certificates to trust; empty: the system's
+
+	VendorKeys   []string // public keys whose commands, grants and assignments count; none: those of the grant
+	Grants       []string // paths where a grant may be put by hand
+	AllowPrivate bool     // assigned profiles may name private addresses
+	BeaconZone   string   // domain below which the box calls for help; empty: it does not
 }
 
 // Spool is where reports wait that could not be sent.
@@ -172,8 +178,10 @@ func Default() Config {
 	return Config{
 		Profiles:   []string{"webprax"},
 		ProfileDir: "/etc/sprechprobe/profiles.d",
+		StateDir:   "/var/lib/sprechprobe",
 		Language:   German,
 		Schedule:   Schedule{Every: 5 * time.Minute},
+		Central:    Central{Grants: []string{"/boot/firmware/sprechprobe-grant.pem", "/boot/sprechprobe-grant.pem"}},
 		Spool:      Spool{Dir: "/var/lib/sprechprobe/spool", MaxBytes: spool.DefaultMax},
 		Lights:     Lights{Driver: DriverAuto},
 		Button:     Button{Event: ButtonAuto},

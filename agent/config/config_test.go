@@ -27,6 +27,7 @@ var comparable = cmpopts.EquateComparable(netip.AddrPort{})
 
 const full = `profiles = ["webprax", "zpp-hd"]
 profile_dir = "/srv/profiles"
+state_dir = "/srv/state"
 without = ["group", "hd"]
 language = "en"
 [box]
@@ -42,6 +43,10 @@ every = "1h30m"
 servers = ["tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"]
 credentials = "/etc/sprechprobe/box.creds"
 ca = "/etc/sprechprobe/ca.pem"
+vendor_keys = ["OBQRVYTO46TGVYZXANHPMNUJG3QZZUOEMZ3FUGMPSW5W7ZFYQBFNSIF7"]
+grants = []
+allow_private = true
+beacon_zone = "help.fleet.example"
 [spool]
 dir = "/srv/spool"
 max_bytes = 1_048_576
@@ -80,6 +85,7 @@ func fullConfig() config.Config {
 	return config.Config{
 		Profiles:   []string{"webprax", "zpp-hd"},
 		ProfileDir: "/srv/profiles",
+		StateDir:   "/srv/state",
 		Without:    []agent.Capability{agent.Group, agent.HD},
 		Language:   config.English,
 		Box:        config.Box{ID: "praxis-nord-1", Name: `Praxis "Nord", Empfang \ Süd`, Tenant: "acme"},
@@ -90,6 +96,8 @@ func fullConfig() config.Config {
 		Central: config.Central{
 			Servers:     []string{"tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"},
 			Credentials: "/etc/sprechprobe/box.creds", CA: "/etc/sprechprobe/ca.pem",
+			VendorKeys: []string{"OBQRVYTO46TGVYZXANHPMNUJG3QZZUOEMZ3FUGMPSW5W7ZFYQBFNSIF7"}, Grants: []string{},
+			AllowPrivate: true, BeaconZone: "help.fleet.example",
 		},
 		Spool: config.Spool{Dir: "/srv/spool", MaxBytes: 1 << 20},
 		Lights: config.Lights{Driver: config.DriverGPIO, Lamps: []config.Lamp{
@@ -127,11 +135,13 @@ func TestParse(t *testing.T) {
 		{"over WebSocket", "[box]\ntenant='a'\n[central]\nservers = [\"wss://a.example\", \"ws://127.0.0.1:8080\"]\nnkey_seed = \"/k\"",
 			with(func(c *config.Config) {
 				c.Box.Tenant = "a"
-				c.Central = config.Central{Servers: []string{"wss://a.example", "ws://127.0.0.1:8080"}, NKeySeed: "/k"}
+				c.Central.Servers, c.Central.NKeySeed = []string{"wss://a.example", "ws://127.0.0.1:8080"}, "/k"
 			})},
+		{"with its own key", "[central]\nservers = [\"tls://a.example\"]\ngrants = []",
+			with(func(c *config.Config) { c.Central.Servers, c.Central.Grants = []string{"tls://a.example"}, []string{} })},
 		{"over both", "[box]\ntenant='a'\n[central]\nservers = [\"wss://a.example\", \"tls://a.example\"]", with(func(c *config.Config) {
 			c.Box.Tenant = "a"
-			c.Central = config.Central{Servers: []string{"wss://a.example", "tls://a.example"}}
+			c.Central.Servers = []string{"wss://a.example", "tls://a.example"}
 		})},
 		{"reports in memory only", "[spool]\ndir = \"\"", with(func(c *config.Config) { c.Spool.Dir = "" })},
 		{"one LED of the board", "[[lights.lamp]]\nrole = \"all\"\nled = \"green:status\"", lamps(config.DriverAuto, config.Lamp{Role: config.RoleAll, LED: "green:status"})},
@@ -165,10 +175,14 @@ func TestShow(t *testing.T) {
 	}
 	want := `profiles = ["webprax"]
 profile_dir = "/etc/sprechprobe/profiles.d"
+state_dir = "/var/lib/sprechprobe"
 language = "de"
 
 [schedule]
 every = "5m"
+
+[central]
+grants = ["/boot/firmware/sprechprobe-grant.pem", "/boot/sprechprobe-grant.pem"]
 
 [spool]
 dir = "/var/lib/sprechprobe/spool"
@@ -380,6 +394,7 @@ func TestErrorsKeepSecrets(t *testing.T) {
 		"[central]\nservers = [\"nats://fleet.example/?token=" + secret + "\"]",
 		"[central]\npassword = \"" + secret + "\"",
 		"[central]\npassword = " + secret,
+		"[central]\nvendor_keys = [\"" + secret + "\"]",
 	} {
 		_, err := config.Parse("c.toml", []byte(in))
 		if err == nil || strings.Contains(err.Error(), "SECRET") {

@@ -22,6 +22,8 @@ const (
 	maxProfiles  = 16
 	maxResolvers = 8
 	maxServers   = 8
+	maxKeys      = 4
+	maxGrants    = 4
 )
 
 // Parse reads a configuration. file is the name that errors use; they are those
@@ -35,13 +37,14 @@ func Parse(file string, data []byte) (Config, error) {
 	c := Default()
 	c.Profiles = profiles(doc.Key("profiles"), raw.Profiles, c.Profiles)
 	c.ProfileDir = profileDir(doc.Key("profile_dir"), raw.ProfileDir, c.ProfileDir)
+	c.StateDir = stateDir(doc.Key("state_dir"), raw.StateDir, c.StateDir)
 	c.Without = without(doc.Key("without"), raw.Without)
 	c.Language = optional(doc.Key("language"), raw.Language, c.Language, German, English)
 	c.Box = box(doc.Key("box"), raw.Box)
 	c.Network = network(doc.Key("network"), raw.Network)
 	c.Schedule.Every = every(doc.Key("schedule").Key("every"), raw.Schedule.Every, c.Schedule.Every)
 	c.Relay = relay(doc.Key("relay"), raw.Relay)
-	c.Central = central(doc.Key("central"), raw.Central)
+	c.Central = central(doc.Key("central"), raw.Central, c.Central)
 	c.Spool = waiting(doc.Key("spool"), raw.Spool, c.Spool)
 	c.Lights = lights(doc.Key("lights"), raw.Lights, c.Lights)
 	c.Button = button(doc.Key("button"), raw.Button, c.Button)
@@ -51,8 +54,8 @@ func Parse(file string, data []byte) (Config, error) {
 		doc.Key("console").Key("port").Errorf("is the panel's")
 	}
 	c.Page = page(doc.Key("page"), raw.Page, c.Page)
-	if len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
-		doc.Key("central").Key("servers").Errorf("box.tenant is missing: reports go by its name")
+	if given := c.Central.Credentials + c.Central.NKeySeed; given != "" && len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
+		doc.Key("central").Key("servers").Errorf("box.tenant is missing: reports go by its name (without credentials or nkey_seed the box uses its own key, and the vendor claims it)")
 	}
 	if err := doc.Err(); err != nil {
 		return Config{}, err
@@ -118,6 +121,17 @@ func profileDir(at strict.Place, raw *string, otherwise string) string {
 		return otherwise
 	}
 	path(at, *raw)
+	return *raw
+}
+
+func stateDir(at strict.Place, raw *string, otherwise string) string {
+	if raw == nil {
+		return otherwise
+	}
+	path(at, *raw)
+	if *raw == "" {
+		at.Errorf("empty: the box has to keep its key somewhere")
+	}
 	return *raw
 }
 
@@ -231,7 +245,7 @@ func relay(at strict.Place, raw rawRelay) Relay {
 	return Relay(raw)
 }
 
-func central(at strict.Place, raw rawCentral) Central {
+func central(at strict.Place, raw rawCentral, otherwise Central) Central {
 	bounded(at.Key("servers"), len(raw.Servers), maxServers)
 	for i, s := range raw.Servers {
 		at := at.Key("servers").Item(i)
@@ -247,11 +261,37 @@ func central(at strict.Place, raw rawCentral) Central {
 	if raw.Credentials != "" && raw.NKeySeed != "" {
 		at.Key("nkey_seed").Errorf("want credentials or nkey_seed, not both")
 	}
+	claims(at, raw)
 	c := Central(raw)
 	if len(c.Servers) == 0 {
 		c.Servers = nil
 	}
+	if len(c.VendorKeys) == 0 {
+		c.VendorKeys = nil
+	}
+	if !at.Key("grants").Set() {
+		c.Grants = otherwise.Grants
+	}
 	return c
+}
+
+// claims checks what says whose the box may become, and by whose word.
+func claims(at strict.Place, raw rawCentral) {
+	bounded(at.Key("vendor_keys"), len(raw.VendorKeys), maxKeys)
+	for i, k := range raw.VendorKeys {
+		check(at.Key("vendor_keys").Item(i), fleet.CheckVendorKey(k))
+		once(at.Key("vendor_keys").Item(i), raw.VendorKeys[:i], k)
+	}
+	bounded(at.Key("grants"), len(raw.Grants), maxGrants)
+	for i, p := range raw.Grants {
+		path(at.Key("grants").Item(i), p)
+		if p == "" {
+			at.Key("grants").Item(i).Errorf("empty")
+		}
+	}
+	if raw.BeaconZone != "" {
+		check(at.Key("beacon_zone"), fleet.CheckBeaconZone(raw.BeaconZone))
+	}
 }
 
 func waiting(at strict.Place, raw rawSpool, otherwise Spool) Spool {

@@ -5,6 +5,7 @@ package config
 type rawConfig struct {
 	Profiles   []string    `toml:"profiles"`
 	ProfileDir *string     `toml:"profile_dir"`
+	StateDir   *string     `toml:"state_dir"`
 	Without    []string    `toml:"without"`
 	Language   *string     `toml:"language"`
 	Box        rawBox      `toml:"box"`
@@ -45,6 +46,11 @@ type rawCentral struct {
 	Credentials string   `toml:"credentials"`
 	NKeySeed    string   `toml:"nkey_seed"`
 	CA          string   `toml:"ca"`
+
+	VendorKeys   []string `toml:"vendor_keys"`
+	Grants       []string `toml:"grants"`
+	AllowPrivate bool     `toml:"allow_private"`
+	BeaconZone   string   `toml:"beacon_zone"`
 }
 
 type rawSpool struct {

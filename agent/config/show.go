@@ -13,6 +13,7 @@ func (c Config) Show() string {
 	var p printer
 	p.set("profiles", c.Profiles)
 	p.line("profile_dir", strconv.Quote(c.ProfileDir)) // empty means something here
+	p.set("state_dir", c.StateDir)
 	p.set("without", words(c.Without))
 	p.set("language", string(c.Language))
 
@@ -37,6 +38,12 @@ func (c Config) Show() string {
 	p.set("credentials", c.Central.Credentials)
 	p.set("nkey_seed", c.Central.NKeySeed)
 	p.set("ca", c.Central.CA)
+	p.set("vendor_keys", c.Central.VendorKeys)
+	p.list("grants", c.Central.Grants) // none means something here
+	if c.Central.AllowPrivate {
+		p.line("allow_private", "true")
+	}
+	p.set("beacon_zone", c.Central.BeaconZone)
 
 	p.table("[spool]")
 	p.line("dir", strconv.Quote(c.Spool.Dir)) // empty means something here
@@ -106,14 +113,18 @@ func (p *printer) set(key string, value any) {
 			p.line(key, strconv.Quote(v))
 		}
 	case []string:
-		quoted := make([]string, len(v))
-		for i, s := range v {
-			quoted[i] = strconv.Quote(s)
-		}
 		if len(v) > 0 {
-			p.line(key, "["+strings.Join(quoted, ", ")+"]")
+			p.list(key, v)
 		}
 	}
+}
+
+func (p *printer) list(key string, values []string) {
+	quoted := make([]string, len(values))
+	for i, s := range values {
+		quoted[i] = strconv.Quote(s)
+	}
+	p.line(key, "["+strings.Join(quoted, ", ")+"]")
 }
 
 func words[T any](list []T) []string {
