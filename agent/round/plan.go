@@ -41,6 +41,7 @@ func merge(a, b agent.Target) agent.Target {
 	if a.Path == "" {
 		a.Path = b.Path
 	}
+	a.Pushed = a.Pushed && b.Pushed
 	return a
 }
 
@@ -84,7 +85,8 @@ const (
 )
 
 // addresses are what to ask for a target: where its name leads, and what the
-// service has published, each family bounded.
+// service has published, each family bounded. What the vendor names over the
+// network is only asked at public addresses, wherever its name leads.
 func (p Probes) addresses(t agent.Target, known map[string][]netip.Addr) []netip.Addr {
 	var all []netip.Addr
 	if a, err := netip.ParseAddr(t.Host); err == nil {
@@ -96,6 +98,8 @@ func (p Probes) addresses(t agent.Target, known map[string][]netip.Addr) []netip
 	for _, a := range all {
 		a = p.lead(a.Unmap())
 		switch {
+		case t.Pushed && (p.Public == nil || !p.Public(a)):
+			continue
 		case a.Is4() && v4 < mostV4:
 			v4++
 		case a.Is6() && v6 < mostV6 && p.IPv6():
@@ -229,7 +233,7 @@ func (p Probes) relay(first []agent.Evidence) []step {
 		known := slices.ContainsFunc(out, func(s step) bool {
 			return s.target.Host == e.Target.Host && s.target.Transport == e.Target.Transport
 		})
-		if p.Relay != nil && e.Probe == agent.ProbeTURN && e.Reason == agent.Unauthorized && !known {
+		if p.Relay != nil && e.Probe == agent.ProbeTURN && e.Reason == agent.Unauthorized && !known && !e.Target.Pushed {
 			out = append(out, step{probe: p.Relay, name: agent.ProbeRelay, target: e.Target})
 		}
 	}

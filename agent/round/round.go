@@ -56,6 +56,9 @@ type Probes struct {
 
 	// Addrs reads the addresses of a DNS look.
 	Addrs func(agent.Evidence) []netip.Addr
+	// Public reports whether an address is neither of the practice's network nor
+	// of the box; nil: none is.
+	Public func(netip.Addr) bool
 	// IPv6 reports whether the box has a route to public IPv6 addresses.
 	IPv6 func() bool
 	// Translate is the address that leads to an IPv4 address through the translator

@@ -25,6 +25,8 @@ var kept = map[agent.ProbeName][]agent.Key{
 	agent.ProbeUplink:  {agent.Queued, agent.Dropped, agent.Damaged, agent.SpoolBytes, agent.InMemory},
 	agent.ProbeMTU:     {agent.PathMTU},
 	agent.ProbeBurst:   {agent.Sent, agent.Received, agent.RTT, agent.Jitter},
+
+	agent.ProbeAssignment: {agent.Version, agent.Detail},
 }
 
 // lean leaves of each look that was answered only what is kept.
