@@ -16,6 +16,7 @@ const module = "github.com/sprechprobe/sprechprobe/"
 var layers = map[string][]string{
 	"agent":                          {},
 	"agent/wire/fleet":               {"agent"},
+	"agent/wire/fleet/fleettest":     {"agent/wire/fleet"},
 	"agent/lab":                      {},
 	"agent/lab/pki":                  {},
 	"agent/lab/internet":             {"agent/lab", "agent/lab/pki"},

@@ -88,3 +88,7 @@ const AllClaims = "claim.*"
 
 // ClaimInbox is the inbox prefix of a box that belongs to nobody yet.
 func ClaimInbox(key string) string { return "_INBOX_" + key }
+
+// HintsFromKeys is where the bucket tells of a change: [AllHints], filled from the
+// two parts of the key.
+const HintsFromKeys = hint + "{{wildcard(1)}}.{{wildcard(2)}}"
