@@ -79,7 +79,7 @@ var layers = map[string][]string{
 	"cmd/sprechprobe/matrix":         {},
 	"cmd/internal/buildinfo":         {},
 	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
-	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/profile", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
+	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/atomicfile", "agent/profile", "agent/strict", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
 }
 
 // unlinked says of which packages no symbol may be in the box's program, and
@@ -102,6 +102,8 @@ var unlinked = map[string]string{
 	"github.com/pelletier/go-toml/v2.":      "only its parser is used, 0.4 MB less",
 	"testing.":                              "no test code in the box",
 	module + "agent/lab":                    "tests only",
+	module + "agent/wire/fleet/fleettest":   "tests only",
+	"github.com/nats-io/jwt/":               "the box only carries its JWT; the server judges it",
 	module + "agent/probe/probetest":        "tests only",
 	module + "hal/haltest":                  "tests only",
 	module + "cmd/sprechprobe-fleet":        "the vendor's side",

@@ -145,11 +145,24 @@ func loadKey(path string, create func() (nkeys.KeyPair, error)) (nkeys.KeyPair, 
 	if err != nil {
 		return nil, err
 	}
+	return parseKey(path, seed)
+}
+
+func parseKey(path string, seed []byte) (nkeys.KeyPair, error) {
 	k, err := nkeys.ParseDecoratedNKey(seed)
 	if err != nil {
 		return nil, fmt.Errorf("%s: not a key: %w", path, err)
 	}
 	return k, nil
+}
+
+// ReadKey reads one key of ours, as the serving machine does.
+func ReadKey(path string) (nkeys.KeyPair, error) {
+	seed, err := strict.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return parseKey(path, seed)
 }
 
 // public is the public key of one of ours.
