@@ -135,10 +135,13 @@ func (s *shutOut) Error() string {
 // has some.
 func (o Options) encryption() (*tls.Config, error) {
 	cfg := &tls.Config{Time: o.Now}
-	if o.CA == "" {
-		return cfg, nil
+	if o.CA != "" {
+		pool, err := roots(o.CA)
+		if err != nil {
+			return nil, err
+		}
+		cfg.RootCAs = pool
 	}
-	pool, err := roots(o.CA)
-	cfg.RootCAs = pool
-	return cfg, err
+	o.withoutClock(cfg)
+	return cfg, nil
 }

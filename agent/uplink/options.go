@@ -13,6 +13,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/spool"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
 
 // Options say where to report and as whom.
@@ -21,6 +22,7 @@ type Options struct {
 	Credentials string   // file with a user JWT and seed; empty: none
 	NKeySeed    string   // file with an nkey seed; empty: none
 	CA          string   // file with PEM certificates; empty: the system's
+	Device      Device   // the box's own key, in place of both; nil: none
 	Tenant, Box string
 	Log         *slog.Logger
 
@@ -37,6 +39,32 @@ type Options struct {
 	Now func() time.Time
 	// Proxy names the proxy for a request; nil is what the environment says.
 	Proxy func(*http.Request) (*url.URL, error)
+	// ClockSet reports whether the clock of Now can be believed; nil means it can.
+	ClockSet func() bool
+	Orders   Orders
+}
+
+// Device is the box's own key.
+type Device interface {
+	PublicKey() string
+	JWT() string // empty: the server knows the key itself
+	Sign(nonce []byte) ([]byte, error)
+}
+
+// inbox is the prefix of the inbox that the server lets this box have.
+func (o Options) inbox() string {
+	if o.Tenant == "" && o.Device != nil {
+		return fleet.ClaimInbox(o.Device.PublicKey())
+	}
+	return fleet.Address{Tenant: o.Tenant, Box: o.Box}.Inbox()
+}
+
+// identify is how the box says with its own key who it is.
+func (o Options) identify() nats.Option {
+	if o.Device.JWT() == "" {
+		return nats.Nkey(o.Device.PublicKey(), o.Device.Sign)
+	}
+	return nats.UserJWT(func() (string, error) { return o.Device.JWT(), nil }, o.Device.Sign)
 }
 
 // stamp is the time now.
@@ -53,7 +81,7 @@ func (o Options) stamp() agent.Stamp {
 func (o Options) nats() ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name("sprechprobe " + o.Box),
-		nats.CustomInboxPrefix("_INBOX_" + o.Box),
+		nats.CustomInboxPrefix(o.inbox()),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(),
@@ -65,6 +93,9 @@ func (o Options) nats() ([]nats.Option, error) {
 		nats.FlusherTimeout(ackLimit),
 		nats.ReconnectOnFlusherError(),
 		nats.SkipHostLookup(), // the dialer looks up, within its time
+	}
+	if o.Device != nil {
+		opts = append(opts, o.identify())
 	}
 	if o.Credentials != "" {
 		if err := readable(o.Credentials); err != nil {

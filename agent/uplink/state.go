@@ -86,6 +86,7 @@ func (u *Uplink) connected() {
 	u.mu.Unlock()
 	u.opts.Log.Info("reporting connected")
 	u.poke()
+	u.Reread() // what was said meanwhile is lost
 }
 
 // lost notes that there is no connection any more. Whether there can be one is

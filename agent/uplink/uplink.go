@@ -41,6 +41,7 @@ type Uplink struct {
 	spool                  *spool.Spool
 	pace                   *pace
 	wake                   chan struct{}
+	orders                 chan struct{} // there may be a new assignment
 	dialer                 atomic.Pointer[dialer]
 
 	mu      sync.Mutex
@@ -83,7 +84,7 @@ func New(o Options) (*Uplink, error) {
 		return nil, err
 	}
 	u := &Uplink{opts: o, subject: subject, states: states, beats: beats, boot: o.Boot, spool: o.Spool,
-		pace: newPace(), wake: make(chan struct{}, 1)}
+		pace: newPace(), wake: make(chan struct{}, 1), orders: make(chan struct{}, 1)}
 	u.state = agent.See(agent.ProbeUplink, u.target(), agent.NotLooked, agent.Cancelled)
 	return u, nil
 }
@@ -125,10 +126,11 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d, err := u.newDialer(ctx)
+	d, err := u.opts.dialer(ctx, u.failed)
 	if err != nil {
 		return err
 	}
+	u.dialer.Store(d)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { _ = u.spool.Run(ctx) })
@@ -139,27 +141,29 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("report to %s: %w", u.target(), err)
 	}
+	stop := u.takeOrders(ctx, conn)
 	u.deliver(ctx, conn)
 	if s := d.latest.Load(); s != nil {
 		s.Close() // or a server that takes nothing would be waited for
 	}
+	stop()
 	conn.Close()
 	return nil
 }
 
-func (u *Uplink) newDialer(ctx context.Context) (*dialer, error) {
-	servers, err := inOrder(u.opts.Servers)
+// dialer makes a dialer for our servers; failed is told why an attempt brought
+// nothing.
+func (o Options) dialer(ctx context.Context, failed func(error)) (*dialer, error) {
+	servers, err := inOrder(o.Servers)
 	if err != nil {
 		return nil, err
 	}
-	encryption, err := u.opts.encryption()
+	encryption, err := o.encryption()
 	if err != nil {
 		return nil, err
 	}
-	o := dial.Options{TLS: encryption, Always: u.opts.CA != "", Proxy: u.opts.Proxy}
-	d := &dialer{ctx: ctx, servers: servers, opts: o, failed: u.failed}
-	u.dialer.Store(d)
-	return d, nil
+	to := dial.Options{TLS: encryption, Always: o.CA != "", Proxy: o.Proxy}
+	return &dialer{ctx: ctx, servers: servers, opts: to, failed: failed}, nil
 }
 
 // deliver sends whenever something waits, again after a while what was not

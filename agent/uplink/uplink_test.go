@@ -195,7 +195,7 @@ func TestNKeyWithItsOwnRights(t *testing.T) {
 	s := bus(t, func(o *server.Options) {
 		o.Nkeys = []*server.NkeyUser{{Nkey: pub, Permissions: &server.Permissions{
 			Publish:   &server.SubjectPermission{Allow: []string{subject}},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_box-1.>"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_acme_box-1.>"}},
 		}}}
 		o.Users = []*server.User{{Username: "vendor", Password: "secret"}}
 	})
