@@ -7,9 +7,11 @@ package beacon
 
 import (
 	"context"
+	"log/slog"
 	mrand "math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +45,7 @@ type Options struct {
 	Resolvers []netip.AddrPort
 	// Ask looks a name up; nil: through the resolvers.
 	Ask func(ctx context.Context, name string) ([]netip.Addr, error)
+	Log *slog.Logger // may be nil
 }
 
 // caller calls and remembers when it did.
@@ -58,9 +61,6 @@ type caller struct {
 // Run calls for help whenever the vendor has been out of reach for [Patience],
 // until ctx ends. It returns nil.
 func Run(ctx context.Context, o Options) error {
-	if o.Ask == nil {
-		o.Ask = o.lookUp
-	}
 	c := &caller{Options: o}
 	t := time.NewTicker(look)
 	defer t.Stop()
@@ -89,15 +89,28 @@ func (c *caller) look(ctx context.Context, now time.Time) {
 		return
 	}
 	c.sent++
-	b := fleet.Beacon{ID: fleet.ShortID(c.Key.PublicKey()), Reason: reasonWord(e), Starts: c.Starts, Seq: c.sent}
-	name, err := b.Name(c.Zone, c.Key.Sign)
-	if err != nil {
-		return // a zone that is too long was refused when it was configured
-	}
 	c.last, c.reason = now, e.Reason
+	if heard, err := c.Call(ctx, c.sent, reasonWord(e)); c.Log != nil {
+		c.Log.Info("called for help by a name", "reason", reasonWord(e), "heard", heard, "err", err)
+	}
+}
+
+// Call asks for one name, and reports whether the vendor's zone has answered that
+// it heard. That it was asked is what counts: a resolver may keep the answer.
+func (o Options) Call(ctx context.Context, seq uint64, reason string) (heard bool, err error) {
+	b := fleet.Beacon{ID: fleet.ShortID(o.Key.PublicKey()), Reason: reason, Starts: o.Starts, Seq: seq}
+	name, err := b.Name(o.Zone, o.Key.Sign)
+	if err != nil {
+		return false, err
+	}
+	ask := o.Ask
+	if ask == nil {
+		ask = o.lookUp
+	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, _ = c.Ask(ctx, name) // that it was asked is all that counts
+	addrs, err := ask(ctx, name)
+	return slices.Contains(addrs, fleet.BeaconAck), err
 }
 
 // due reports whether to call.

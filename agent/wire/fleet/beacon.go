@@ -4,6 +4,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,11 @@ type Beacon struct {
 	Starts uint64 // how often the box has started
 	Seq    uint64 // of this run's beacons; with Starts it tells a repeat
 }
+
+// BeaconAck is the address that the zone answers with: the vendor has heard. It is
+// one for benchmarks (RFC 2544) and leads nowhere. Those for documentation would
+// do as well, but resolvers that guard against rebinding take them away.
+var BeaconAck = netip.AddrFrom4([4]byte{198, 18, 0, 1})
 
 // MaxBeaconZone is the longest zone, characters: the rest of a DNS name has room
 // for all else that a beacon says.
