@@ -33,6 +33,9 @@ type apiBox struct {
 	Duplicates   uint64             `json:"duplicates_count"`
 	Late         uint64             `json:"late_count"`
 	Unreadable   uint64             `json:"unreadable_count"`
+	// Where the box has called for help since it last reported.
+	BlockedReason agent.Reason `json:"blocked_reason,omitempty"`
+	BlockedAt     time.Time    `json:"blocked_at,omitzero"`
 }
 
 func (s *Server) boxes(w http.ResponseWriter, r *http.Request) {
@@ -54,6 +57,9 @@ func apiBoxOf(b registry.Box, lang advice.Lang) apiBox {
 		Sentence: labelsOf(lang).Unreadable, Capabilities: r.Capabilities, Findings: r.Findings, Version: r.Box.Version, Clock: r.Stamp.Clock,
 		EventAt: b.EventAt, ArrivedAt: b.ArrivedAt, FirstSeenAt: b.FirstSeen, IntervalS: b.Interval.Seconds(), Boot: b.Boot, Seq: r.Seq,
 		Reports: b.Reports, Duplicates: b.Duplicates, Late: b.Late, Unreadable: b.Unreadable,
+	}
+	if b.Blocked() {
+		a.BlockedReason, a.BlockedAt = b.Call.Reason, b.Call.At
 	}
 	if r.Schema != "" {
 		a.Sentence = advice.Sentence(r, lang)

@@ -417,3 +417,21 @@ func BenchmarkChangeAmongManyBoxes(b *testing.B) {
 		}
 	}
 }
+
+// A box that calls for help is shown as alive but blocked, with the reason, also
+// where it has never reported.
+func TestCallsForHelp(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	b.take("acme", "one", report("One"))
+	b.reg.Call(registry.Key{Tenant: "acme", Box: "one"}, registry.Call{Reason: agent.TLSUnknownCA, At: start.Add(time.Minute)})
+	b.reg.Call(registry.Key{Tenant: "acme", Box: "new"}, registry.Call{Reason: "evil\x1b<script>", At: start.Add(time.Minute)})
+	for lang, says := range map[advice.Lang]string{advice.German: "lebt, kommt aber nicht durch", advice.English: "alive, but cannot get through"} {
+		_, page := b.get("/?lang=" + string(lang))
+		contains(t, page, says+": "+advice.ReasonWord(agent.TLSUnknownCA, lang), says+": evil")
+		if strings.Contains(page, "<script>evil") || strings.Contains(page, "0001-01-01") {
+			t.Error("the page shows what it should not")
+		}
+	}
+	_, body := b.get("/api/boxes")
+	contains(t, body, `"blocked_reason":"tls-unknown-authority"`, `"blocked_at":"`)
+}

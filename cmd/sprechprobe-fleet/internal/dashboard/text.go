@@ -11,7 +11,7 @@ import (
 type labels struct {
 	Title, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome, More,
 	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Proof, Live, Lost, Pause, Resume, NoBus,
-	Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript string
+	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript string
 }
 
 func labelsOf(l advice.Lang) labels {
@@ -31,6 +31,7 @@ var german = labels{
 	Since: "seit %s", NotSince: "seit unbekannter Zeit", IT: "Zu ändern", Proof: "Nachweis",
 	Live: "live", Lost: "Verbindung verloren, neuer Versuch läuft", Pause: "Anhalten", Resume: "Weiter",
 	NoBus:    "Der NATS-Bus ist nicht erreichbar: Die Anzeige kann veraltet sein.",
+	Blocked:  "lebt, kommt aber nicht durch: %s",
 	Previous: "zurück", Next: "weiter", Page: "Seite %d von %d", Other: "English",
 	Before: "zuletzt", Ago: "vor %s", Now: "gerade eben", Capabilities: "Was geht",
 	Skip: "Zur Liste", Change: "Stand beim Schweigen", Off: "angehalten",
@@ -47,6 +48,7 @@ var english = labels{
 	Since: "for %s", NotSince: "since an unknown time", IT: "To change", Proof: "Proof",
 	Live: "live", Lost: "connection lost, trying again", Pause: "Pause", Resume: "Resume",
 	NoBus:    "The NATS bus cannot be reached: what is shown may be out of date.",
+	Blocked:  "alive, but cannot get through: %s",
 	Previous: "back", Next: "next", Page: "Page %d of %d", Other: "Deutsch",
 	Before: "last", Ago: "%s ago", Now: "just now", Capabilities: "What works",
 	Skip: "To the list", Change: "State when it fell silent", Off: "paused",

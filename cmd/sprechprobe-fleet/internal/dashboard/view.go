@@ -148,7 +148,9 @@ func rowOf(b registry.Box, lang advice.Lang, now time.Time) row {
 		L: l, ID: rowID(b.Key), Key: b.Tenant + "/" + b.Key.Box, Tenant: b.Tenant, Box: b.Key.Box,
 		Name: clean(b.Report.Box.Name, 80), State: st, Word: l.word(st, lang),
 		Version: clean(b.Report.Box.Version, 40), Profiles: profiles(b.Report),
-		SpokeAt: stamp(b.ArrivedAt), Spoke: l.ago(now.Sub(b.ArrivedAt)), SpokeAgeMS: age(now, b.ArrivedAt),
+	}
+	if !b.ArrivedAt.IsZero() {
+		r.SpokeAt, r.Spoke, r.SpokeAgeMS = stamp(b.ArrivedAt), l.ago(now.Sub(b.ArrivedAt)), age(now, b.ArrivedAt)
 	}
 	if r.Name == "" {
 		r.Name = b.Key.Box
@@ -156,8 +158,13 @@ func rowOf(b registry.Box, lang advice.Lang, now time.Time) row {
 	if st == silent {
 		r.Before = l.Before + ": " + advice.VerdictWord(b.Report.Verdict, lang)
 	}
+	if b.Blocked() {
+		r.Before = fmt.Sprintf(l.Blocked, advice.ReasonWord(b.Call.Reason, lang)) + ", " + l.ago(now.Sub(b.Call.At))
+	}
 	if b.Report.Schema == "" {
-		r.Sentence = l.Unreadable
+		if b.Unreadable > 0 {
+			r.Sentence = l.Unreadable
+		}
 		return r
 	}
 	if b.Unreadable > 0 {

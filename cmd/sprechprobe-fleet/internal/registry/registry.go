@@ -28,6 +28,7 @@ type Box struct {
 	FirstSeen time.Time     // of what the bus still holds
 	Interval  time.Duration // between its reports; 0: not known yet
 	Silent    bool          // not heard of for too long, which is not a verdict
+	Call      Call          // its newest call for help; zero: none
 
 	Reports    uint64 // read and taken, late ones included
 	Duplicates uint64 // dropped, for they had come before
@@ -36,6 +37,17 @@ type Box struct {
 
 	Revision uint64 // changes with everything above
 }
+
+// Call is a call for help: by a name that a box looks up when nothing else gets
+// out.
+type Call struct {
+	Reason agent.Reason // why it cannot report
+	At     time.Time
+}
+
+// Blocked reports whether the box is alive and cannot get through: it has called
+// since it last reported.
+func (b Box) Blocked() bool { return b.Call.At.After(b.ArrivedAt) }
 
 // Stats counts what concerns no single box.
 type Stats struct {
@@ -102,6 +114,17 @@ func (r *Registry) Take(subject, boot string, payload []byte, arrived time.Time)
 		r.take(e, report, boot, arrived)
 	}
 	r.changed(e)
+}
+
+// Call notes that a box has called for help. Who has called is for the caller to
+// have found out.
+func (r *Registry) Call(k Key, c Call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e := r.entry(k, c.At); e != nil {
+		e.Box.Call = c
+		r.changed(e)
+	}
 }
 
 // entry finds or makes the entry of a box; nil beyond the limit.

@@ -284,3 +284,29 @@ func FuzzTake(f *testing.F) {
 		}
 	})
 }
+
+// A box that calls for help is alive and blocked, until it reports again; one that
+// has never reported is there too.
+func TestCallForHelp(t *testing.T) {
+	b := newBench(t, 2)
+	at := func(s int) time.Time { return start.Add(time.Duration(s) * time.Second) }
+	b.take("boot", report(1, 0), 0)
+	before := b.Revision()
+	b.Call(one, registry.Call{Reason: agent.Timeout, At: at(60)})
+	if box, _ := b.Box(one); !box.Blocked() || box.Call.Reason != agent.Timeout || b.Revision() == before {
+		t.Errorf("%+v", box)
+	}
+	b.take("boot", report(2, 90), 90)
+	if box, _ := b.Box(one); box.Blocked() {
+		t.Error("still blocked though it has reported")
+	}
+	two := registry.Key{Tenant: "acme", Box: "two"}
+	b.Call(two, registry.Call{Reason: agent.TLSUnknownCA, At: at(60)})
+	if box, ok := b.Box(two); !ok || !box.Blocked() || !box.Silent || box.Reports != 0 {
+		t.Errorf("%v %+v", ok, box)
+	}
+	b.Call(registry.Key{Tenant: "acme", Box: "three"}, registry.Call{At: at(60)})
+	if n := b.Stats().Boxes; n != 2 {
+		t.Errorf("%d boxes, want no more than allowed", n)
+	}
+}
