@@ -35,6 +35,13 @@ type command struct {
 
 var commands = []command{
 	{"serve", serveArgs, "take the boxes' reports and show them on a page", serve},
+	{"nats-config", configArgs, "write the bus's configuration, and the vendor's keys", natsConfig},
+	{"boxes", boxesArgs, "list the boxes that wait to be claimed, and those that have been", boxes},
+	{"claim", claimArgs, "give a box to a tenant", claim},
+	{"revoke", revokeArgs, "take a box its rights", revoke},
+	{"push", pushArgs, "tell the bus of all boxes again", push},
+	{"assign", assignArgs, "give settings to a box", assign},
+	{"command", commandArgs, "ask a box to do something now", sendCommand},
 	{"demo", demoArgs, "the whole product on this machine: far ends, box, dashboard", runDemo},
 	{"sheet", sheetArgs, "what the lamps say, one page to be printed (HTML)", printSheet},
 	{"version", "", "version and platform", version},
@@ -90,7 +97,7 @@ func (c command) exit(e env, err error) int {
 func usage(w io.Writer) {
 	fmt.Fprintln(w, "usage: sprechprobe-fleet COMMAND")
 	for _, c := range commands {
-		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.what)
+		fmt.Fprintf(w, "  %-11s %s\n", c.name, c.what)
 	}
 	fmt.Fprintln(w, "sprechprobe-fleet COMMAND -h lists what a command takes.")
 }

@@ -105,7 +105,7 @@ func TestDataDirectory(t *testing.T) {
 		t.Setenv("STATE_DIRECTORY", tt.state)
 		t.Setenv("XDG_STATE_HOME", tt.xdg)
 		t.Setenv("HOME", tt.home)
-		if got, err := stateDir(); err != nil || got != tt.want {
+		if got, err := stateDir("bus"); err != nil || got != tt.want {
 			t.Errorf("stateDir with %+v = %q, %v", tt, got, err)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
@@ -28,6 +30,11 @@ const serveArgs = `[flags]
   --nats-account NAME  the account in it that holds the boxes' reports
   --nats URL           use this bus instead of the built-in one
   --creds FILE         our own credentials for the bus
+  --ca FILE            certificates to trust for it (default: the system's)
+  --keys DIR           what the serving machine has of the vendor's keys: hears the
+                       claims of new boxes, and stands for --creds
+  --beacon-zone ZONE   the domain below which boxes call for help by name look-ups
+  --beacon-listen ADDR where to answer for it (default :53)
   --max-bytes N        bound of the stream of reports on disk (default 4 GiB)
   --max-boxes N        bound of boxes shown (default 10000)`
 
@@ -37,6 +44,9 @@ type serveFlags struct {
 	hosts    list
 	hub      hub.Config
 	maxBoxes int
+	keys     string
+	zone     string
+	zoneAt   string
 }
 
 func parseServe(args []string) (serveFlags, error) {
@@ -50,6 +60,10 @@ func parseServe(args []string) (serveFlags, error) {
 	f.StringVar(&s.hub.Account, "nats-account", "", "")
 	f.StringVar(&s.hub.URL, "nats", "", "")
 	f.StringVar(&s.hub.Creds, "creds", "", "")
+	f.StringVar(&s.hub.CA, "ca", "", "")
+	f.StringVar(&s.keys, "keys", "", "")
+	f.StringVar(&s.zone, "beacon-zone", "", "")
+	f.StringVar(&s.zoneAt, "beacon-listen", ":53", "")
 	f.Int64Var(&s.hub.MaxBytes, "max-bytes", hub.DefaultMaxBytes, "")
 	f.IntVar(&s.maxBoxes, "max-boxes", 10000, "")
 	if err := parse(f, args); err != nil {
@@ -63,8 +77,15 @@ func parseServe(args []string) (serveFlags, error) {
 		return s, errUsage{errors.New("--nats-config says where to listen, so --listen cannot")}
 	case s.hub.ConfigFile == "" && set["nats-account"]:
 		return s, errUsage{errors.New("--nats-account is for --nats-config")}
+	case s.keys != "" && s.hub.URL == "" && s.hub.ConfigFile == "":
+		return s, errUsage{errors.New("--keys is for a bus that asks who is there: name it by --nats, or its configuration by --nats-config")}
+	case set["beacon-listen"] && s.zone == "":
+		return s, errUsage{errors.New("--beacon-listen is for --beacon-zone")}
 	case s.hub.MaxBytes < 1<<20 || s.maxBoxes < 1:
 		return s, errUsage{errors.New("--max-bytes wants at least 1048576, --max-boxes at least 1")}
+	}
+	if s.keys != "" && s.hub.Creds == "" {
+		s.hub.Creds = filepath.Join(s.keys, authority.FleetCreds)
 	}
 	return s, nil
 }
@@ -77,7 +98,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	}
 	log := slog.New(logHandler(e.err))
 	if s.hub.Log = log; s.hub.Data == "" && s.hub.URL == "" {
-		if s.hub.Data, err = stateDir(); err != nil {
+		if s.hub.Data, err = stateDir("bus"); err != nil {
 			return err
 		}
 	}
@@ -96,6 +117,13 @@ func serve(ctx context.Context, e env, args []string) error {
 	if err != nil {
 		return err
 	}
+	var zone *beacons.Server
+	if s.zone != "" {
+		if zone, err = beacons.Listen(s.zoneAt, beacons.Config{Zone: s.zone, Heard: showCall(reg), Log: log}); err != nil {
+			return err
+		}
+		log.Info("answering calls for help", "zone", s.zone, "address", zone.Addr().String())
+	}
 	log.Info("serving", "dashboard", "http://"+ln.Addr().String()+"/", "bus", h.URL())
 	warnOpen(log, ln.Addr())
 	g, ctx := errgroup.WithContext(ctx)
@@ -104,6 +132,19 @@ func serve(ctx context.Context, e env, args []string) error {
 		return nil
 	})
 	g.Go(func() error { reg.Run(ctx); return nil })
+	if s.keys != "" {
+		g.Go(func() error {
+			retry(ctx, log, "claims of new boxes are not heard", func(ctx context.Context) error { return keepDesk(ctx, h, s.keys, log) })
+			return nil
+		})
+	}
+	if zone != nil {
+		g.Go(func() error { return zone.Run(ctx) })
+		g.Go(func() error {
+			retry(ctx, log, "calls for help cannot be told apart", func(ctx context.Context) error { return keepBeacons(ctx, h, zone) })
+			return nil
+		})
+	}
 	g.Go(func() error { return page.Serve(ctx, ln) })
 	return g.Wait()
 }
@@ -118,16 +159,16 @@ func warnOpen(log *slog.Logger, at net.Addr) {
 
 // stateDir is where a program keeps what must outlive it: what systemd gives,
 // or the user's own (XDG Base Directory Specification).
-func stateDir() (string, error) {
+func stateDir(what string) (string, error) {
 	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
-		return filepath.Join(d, "bus"), nil
+		return filepath.Join(d, what), nil
 	}
 	if d := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
-		return filepath.Join(d, "sprechprobe-fleet", "bus"), nil
+		return filepath.Join(d, "sprechprobe-fleet", what), nil
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("no place for data (name one with --data): %w", err)
+		return "", fmt.Errorf("no place for data (name one with --data or --keys): %w", err)
 	}
-	return filepath.Join(home, ".local", "state", "sprechprobe-fleet", "bus"), nil
+	return filepath.Join(home, ".local", "state", "sprechprobe-fleet", what), nil
 }

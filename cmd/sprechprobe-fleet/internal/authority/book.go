@@ -170,6 +170,9 @@ func (a *Authority) grant(key string, at fleet.Address, now time.Time) (Box, err
 // [Authority.BoxAccount].
 func (a *Authority) Changed() bool { return a.changed }
 
+// Renew makes everything count as changed, for a server that has forgotten.
+func (a *Authority) Renew() { a.changed = true }
+
 // Revoke takes a box its rights. The server has to be told.
 func (a *Authority) Revoke(at fleet.Address, now time.Time) (Box, error) {
 	b, ok := a.Find(at)

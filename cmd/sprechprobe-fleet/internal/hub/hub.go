@@ -21,6 +21,7 @@ import (
 type Config struct {
 	URL   string // of an existing NATS; empty: embedded
 	Creds string // credentials file for our own connection; optional
+	CA    string // PEM file of roots for it; empty: the system's
 
 	Listen     string // host:port for boxes; embedded without ConfigFile only
 	ConfigFile string // nats-server configuration, with its own accounts and TLS
@@ -86,7 +87,23 @@ func (h *Hub) open(ctx context.Context) error {
 
 // connect joins the bus; own are the options that the embedded server asks for.
 func (h *Hub) connect(own []nats.Option) error {
-	opts := append([]nats.Option{
+	opts, err := h.options(h.conf.Creds)
+	if err != nil {
+		return err
+	}
+	opts = append(append(opts,
+		nats.ConnectHandler(func(*nats.Conn) { h.conf.Log.Info("bus joined") }),
+		nats.ReconnectHandler(func(*nats.Conn) { h.conf.Log.Info("bus joined again") }),
+	), own...)
+	if h.conn, err = nats.Connect(h.conf.URL, opts...); err != nil {
+		return fmt.Errorf("connect to bus: %w", err)
+	}
+	return nil
+}
+
+// options are those of all our connections.
+func (h *Hub) options(creds string) ([]nats.Option, error) {
+	opts := []nats.Option{
 		nats.Name("sprechprobe-fleet"),
 		nats.MaxReconnects(-1),
 		nats.RetryOnFailedConnect(true),
@@ -103,17 +120,15 @@ func (h *Hub) connect(own []nats.Option) error {
 				h.conf.Log.Warn("bus lost", "err", err)
 			}
 		}),
-		nats.ConnectHandler(func(*nats.Conn) { h.conf.Log.Info("bus joined") }),
-		nats.ReconnectHandler(func(*nats.Conn) { h.conf.Log.Info("bus joined again") }),
-	}, own...)
-	if h.conf.Creds != "" {
-		opts = append(opts, nats.UserCredentials(h.conf.Creds))
 	}
-	var err error
-	if h.conn, err = nats.Connect(h.conf.URL, opts...); err != nil {
-		return fmt.Errorf("connect to bus: %w", err)
+	if h.conf.CA != "" {
+		opts = append(opts, nats.RootCAs(h.conf.CA))
 	}
-	return nil
+	if creds == "" {
+		return opts, nil
+	}
+	who, err := Credentials(creds)
+	return append(opts, who), err
 }
 
 // boundedDialer gives each connection a deadline until NATS clears it: without
