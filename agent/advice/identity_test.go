@@ -7,7 +7,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 )
 
-func TestIdentity(t *testing.T) {
+func TestWhoIs(t *testing.T) {
 	who := advice.Who{Key: "UABC", Code: "P10H-KJQ7-87M1"}
 	claimed, refused, torn := who, who, who
 	claimed.Tenant, claimed.Box = "acme", "nord"
@@ -20,15 +20,15 @@ func TestIdentity(t *testing.T) {
 		lang advice.Lang
 		want []string
 	}{
-		{"new", who, advice.German, []string{"Anmeldecode  P10H-KJQ7-87M1\n", "Schlüssel    UABC\n", "noch bei keinem Videodienst"}},
-		{"new", who, advice.English, []string{"Claim code  P10H-KJQ7-87M1\n", "Key         UABC\n", "belongs to no video service yet"}},
+		{"new", who, advice.German, []string{"P10H-KJQ7-87M1", "UABC", "noch bei keinem Videodienst"}},
+		{"new", who, advice.English, []string{"P10H-KJQ7-87M1", "UABC", "belongs to no video service yet"}},
 		{"claimed", claimed, advice.German, []string{"angemeldet als nord bei acme."}},
 		{"claimed", claimed, advice.English, []string{"claimed as nord of acme."}},
-		{"refused", refused, advice.German, []string{"war angemeldet als nord", "nimmt sie nicht mehr an", "Anmeldecode"}},
+		{"refused", refused, advice.German, []string{"war angemeldet als nord", "nimmt sie nicht mehr an", "Code der Box"}},
 		{"torn", torn, advice.English, []string{"of no use: grant.pem: torn"}},
 	}
 	for _, tt := range tests {
-		got := advice.Identity(tt.who, tt.lang)
+		got := strings.Join(strings.Fields(advice.WhoIs(tt.who, tt.lang)), " ")
 		for _, w := range tt.want {
 			if !strings.Contains(got, w) {
 				t.Errorf("%s, %s: %q lacks %q", tt.name, tt.lang, got, w)
