@@ -201,6 +201,16 @@ func (s *Store) Drop() error {
 	return err
 }
 
+// Forget takes the box what was assigned to it, and all memory of it.
+func Forget(dir string) error {
+	for _, name := range []string{sealedFile, sealedFile + ".bad", floorFile} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // Word is what the report says about the settings; nil where the vendor has
 // assigned none.
 func (s *Store) Word() *agent.Settings {

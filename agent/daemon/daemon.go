@@ -36,10 +36,10 @@ type Options struct {
 	Reloads  <-chan struct{} // "read the configuration again"
 	Identify <-chan struct{} // "show which box this is"
 
-	// Identity says who the box is at this moment; nil: nobody knows. It must
+	// Identity says who the box is at this moment; nil: by its own key. It must
 	// not block.
 	Identity func() Identity
-	// Forget makes the box belong to nobody any more; nil: it cannot.
+	// Forget makes the box belong to nobody any more; nil: by taking its key.
 	Forget func() error
 }
 
@@ -60,8 +60,16 @@ func Check(ctx context.Context, s Setup) agent.Report {
 // Run is the daemon. It returns nil when ctx ends, and an error only for a
 // mistake of ours or a setup that cannot work.
 func Run(ctx context.Context, o Options) error {
-	x := o.Setup.examiner()
-	s := o.Setup
+	v := newVendor(o.Setup, o.Log)
+	defer v.end()
+	if o.Identity == nil {
+		o.Identity = func() Identity { return *v.who.Load() }
+	}
+	if o.Forget == nil && o.Setup.own {
+		o.Forget = v.forget
+	}
+	s := v.adopt(o.Setup)
+	x := s.examiner()
 	var lit *lamps
 	defer func() { lit.close() }()
 	var last agent.Report
@@ -72,12 +80,13 @@ func Run(ctx context.Context, o Options) error {
 		}
 		lit = next
 		l := newLoop(o, s, x, lit, last)
+		l.obey(v)
 		err = l.generation(ctx)
 		if err != nil || ctx.Err() != nil {
 			notify(o.Log, daemon.SdNotifyStopping)
 			return err
 		}
-		s, last = l.next, l.last
+		s, last = v.adopt(l.next), l.last
 		x.adopt(s)
 	}
 }
@@ -88,13 +97,15 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	o, c := l.opts, l.setup.Config
-	if _, err := l.setup.newUplink(o.Log, nil, ""); err != nil { // before anything is opened for it
+	way := l.setup.uplinkOptions(o.Log)
+	if _, err := l.setup.newUplink(way); err != nil { // before anything is opened for it
 		return err
 	}
 	kept := l.setup.openSpool(o.Log)
 	defer kept.Close() // when everything else has ended
 	b := l.openButton()
-	if l.uplink, err = l.setup.newUplink(o.Log, kept, l.examiner.boot); err != nil {
+	way.Spool, way.Boot, way.Orders = kept, l.examiner.boot, l.orders()
+	if l.uplink, err = l.setup.newUplink(way); err != nil {
 		return err
 	}
 	g, gctx := errgroup.WithContext(ctx)
@@ -110,6 +121,15 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	}
 	if l.uplink != nil {
 		start("uplink", l.uplink.Run)
+	}
+	if l.vendor.starts != nil {
+		start("settle", l.vendor.settle)
+	}
+	if task := l.vendor.claimTask(l.uplinkState()); task != nil {
+		start("claim", task)
+	}
+	if task := l.vendor.beaconTask(l.uplinkState()); task != nil {
+		start("beacon", task)
 	}
 	if c.Panel.Port != "" {
 		l.panel = &console.Panel{Port: c.Panel.Port, Baud: c.Panel.Baud, Trouble: trouble(o.Log, "serial panel")}
@@ -172,8 +192,21 @@ func trouble(log *slog.Logger, what string) func(error) {
 
 // schedule asks for a round whenever the box's turn comes.
 func (l *loop) schedule(ctx context.Context) error {
-	job := schedule.Job{Name: "round", Every: l.setup.Config.Schedule.Every}
-	schedule.Run(ctx, l.setup.Config.Box.ID, []schedule.Job{job}, func(string) { l.trigger(agent.OnSchedule) })
+	for every := l.setup.Config.Schedule.Every; ctx.Err() == nil; {
+		until, cancel := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			job := schedule.Job{Name: "round", Every: every}
+			schedule.Run(until, l.setup.Config.Box.ID, []schedule.Job{job}, func(string) { l.trigger(agent.OnSchedule) })
+		})
+		select {
+		case <-ctx.Done():
+		case next := <-l.every:
+			every = next
+		}
+		cancel()
+		wg.Wait()
+	}
 	return nil
 }
 
@@ -187,17 +220,27 @@ func (l *loop) news(ctx context.Context) error {
 	return nil
 }
 
-// newUplink is the way to report, nil where none is configured.
-func (s Setup) newUplink(log *slog.Logger, kept *spool.Spool, boot string) (*uplink.Uplink, error) {
-	c := s.Config.Central
-	if len(c.Servers) == 0 {
+// newUplink is the way to report, nil where none is configured, or where the box
+// belongs to nobody.
+func (s Setup) newUplink(o uplink.Options) (*uplink.Uplink, error) {
+	if len(s.Config.Central.Servers) == 0 || s.own && s.Config.Box.Tenant == "" {
 		return nil, nil
 	}
-	return uplink.New(uplink.Options{
+	return uplink.New(o)
+}
+
+// uplinkOptions say where the vendor is and as whom to come.
+func (s Setup) uplinkOptions(log *slog.Logger) uplink.Options {
+	c := s.Config.Central
+	o := uplink.Options{
 		Servers: c.Servers, Credentials: c.Credentials, NKeySeed: c.NKeySeed, CA: c.CA,
-		Tenant: s.Config.Box.Tenant, Box: s.Config.Box.ID, Log: log, Now: s.Build.floor,
-		Spool: kept, Boot: boot, Stamp: func() agent.Stamp { return link.Stamp(s.here()) },
-	})
+		Tenant: s.Config.Box.Tenant, Box: s.Config.Box.ID, Log: log, Now: s.Build.floor, ClockSet: s.clockSet,
+		Stamp: func() agent.Stamp { return link.Stamp(s.here()) },
+	}
+	if s.id != nil {
+		o.Device = s.id
+	}
+	return o
 }
 
 // openSpool opens what keeps reports until they are sent; where none are, it is
@@ -229,7 +272,7 @@ func (s Setup) openSpool(log *slog.Logger) *spool.Spool {
 // lookUplink connects for the time of a check, so that its report can say
 // whether the vendor is reached. It sends nothing.
 func (s Setup) lookUplink(ctx context.Context) (look func() agent.Evidence, stop func()) {
-	up, err := s.newUplink(slog.New(slog.DiscardHandler), nil, "")
+	up, err := s.newUplink(s.uplinkOptions(slog.New(slog.DiscardHandler)))
 	if up == nil || err != nil {
 		return nil, func() {}
 	}

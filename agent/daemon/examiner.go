@@ -22,6 +22,7 @@ type examiner struct {
 	policy   assess.Policy
 	stamp    func() agent.Stamp
 	see      func(agent.Evidence) // told of single looks as they end; may be nil
+	besides  func() []agent.Evidence // that no probe finds; nil: none
 
 	book    assess.Book
 	aside   aside
@@ -78,6 +79,9 @@ func (x *examiner) look(ctx context.Context, deep bool, uplink func() agent.Evid
 		}
 		passes[0] = append(passes[0], before)
 		passes[1] = append(passes[1], after)
+	}
+	if x.besides != nil {
+		passes[0] = append(passes[0], x.besides()...)
 	}
 	x.book.Add(passes...)
 	stamp := x.stamp()

@@ -39,6 +39,10 @@ type loop struct {
 	shows    chan struct{}     // "show which box this is"
 	forgot   chan error        // how forgetting ended
 	facts    atomic.Pointer[panel.Facts]
+	every    chan time.Duration // the time between two rounds, when it changes
+	vendor   *vendor            // nil in tests of the loop alone
+	renewed  <-chan struct{}    // the box is somebody else now
+	assigned <-chan struct{}    // the vendor has other settings for it
 
 	started time.Time // of the round under way; zero: none
 	last    agent.Report
@@ -69,10 +73,16 @@ func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *lo
 		opts: o, setup: s, examiner: x, lamps: lit, last: last,
 		triggers: make(chan agent.Trigger, 1), seen: make(chan agent.Evidence, 64), done: make(chan outcome, 1), forgot: make(chan error, 1),
 		felt: make(chan press.Action), pressed: make(chan press.Action), shows: make(chan struct{}, 1),
-		timer: time.NewTimer(0),
+		timer: time.NewTimer(0), every: make(chan time.Duration, 1),
 	}
 	l.judge()
 	return l
+}
+
+// obey makes the loop do what the box's vendor wants.
+func (l *loop) obey(v *vendor) {
+	l.vendor, l.renewed, l.assigned = v, v.renew, v.assigned
+	l.examiner.besides = v.evidence
 }
 
 // trigger asks for a round. One that is asked for already is enough.
@@ -92,11 +102,13 @@ func (l *loop) run(ctx context.Context) error {
 	l.trigger(agent.OnStart)
 	for {
 		var triggers <-chan agent.Trigger
+		var assigned <-chan struct{}
 		switch idle := l.started.IsZero(); {
 		case idle && l.leaving:
 			return nil
 		case idle:
 			triggers = l.triggers // one round at a time; the next waits here
+			assigned = l.assigned // and what it shall look for
 		}
 		select {
 		case <-ctx.Done():
@@ -120,6 +132,10 @@ func (l *loop) run(ctx context.Context) error {
 			l.identify()
 		case <-l.opts.Reloads:
 			l.reload()
+		case <-l.renewed:
+			l.next, l.leaving = l.vendor.base, true
+		case <-assigned:
+			l.reassign()
 		case a := <-l.felt:
 			l.feel(a)
 		case a := <-l.pressed:
@@ -154,17 +170,26 @@ func (l *loop) start(ctx context.Context, why agent.Trigger) {
 		var o outcome
 		o.err = supervised(ctx, "round", func(ctx context.Context) error {
 			o.report = l.examiner.examine(ctx, why, l.uplinkState())
+			if l.vendor != nil {
+				l.vendor.complete(&o.report)
+			}
 			return nil
 		})
 		l.done <- o
 	}()
 }
 
+// uplinkState says how the way to report stands; nil where none is configured.
 func (l *loop) uplinkState() func() agent.Evidence {
-	if l.uplink == nil {
-		return nil
+	switch {
+	case l.uplink != nil:
+		return l.uplink.Evidence
+	case l.vendor != nil && l.vendor.id != nil:
+		return func() agent.Evidence {
+			return agent.See(agent.ProbeUplink, agent.Target{}, agent.NotLooked, agent.Unclaimed)
+		}
 	}
-	return l.uplink.Evidence
+	return nil
 }
 
 // wait lets the round under way end: the examiner has one owner at a time.
@@ -289,7 +314,7 @@ func (l *loop) reload() {
 	notify(l.opts.Log, daemon.SdNotifyReloading+"\n"+daemon.SdNotifyMonotonicUsec())
 	next, err := l.opts.Reload()
 	if err == nil {
-		_, err = next.newUplink(slog.New(slog.DiscardHandler), nil, "")
+		_, err = next.newUplink(next.uplinkOptions(slog.New(slog.DiscardHandler)))
 	}
 	if err != nil {
 		l.opts.Log.Error("configuration refused, the old one stays", "err", err)

@@ -41,6 +41,7 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 		NATS:    nats.Probe(checker),
 		Ports:   ports.Probe(sampledPorts),
 		IPv6:    hasIPv6,
+		Public:  public,
 
 		Hello:     web.Hello(checker),
 		Proxy:     proxy.Probe(proxy.Network{Resolvers: resolvers}),

@@ -12,6 +12,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/assess"
 	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/identity"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
@@ -33,6 +34,9 @@ type Setup struct {
 	Build    Build
 	board    string // its name in reports
 	relay    webrtc.Credentials
+	own      bool               // the box proves who it is by a key of its own
+	named    config.Box         // by the configuration, before the vendor named it
+	id       *identity.Identity // its key; nil: none, or none yet
 }
 
 // Load completes a configuration: its profiles are read, and the box gets a name.
@@ -50,7 +54,15 @@ func Load(c config.Config, b Build) (Setup, error) {
 	if err != nil {
 		return Setup{}, err
 	}
-	return Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay}, nil
+	s := Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay, named: c.Box}
+	s.own = len(c.Central.Servers) > 0 && c.Box.Tenant == "" && c.Central.Credentials == "" && c.Central.NKeySeed == ""
+	if s.own {
+		// Whoever may not read the box's key can still look.
+		if id, err := identity.Read(c.StateDir, c.Central.VendorKeys); err == nil {
+			s = s.claimed(id)
+		}
+	}
+	return s, nil
 }
 
 // maxPassword is more than any relay takes, bytes.

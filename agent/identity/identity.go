@@ -156,6 +156,23 @@ func (i *Identity) Claimed() (fleet.Grant, bool) { return i.grant, i.grant.Key !
 // JWT is the user JWT to show to the bus; empty where the box has none.
 func (i *Identity) JWT() string { return i.grant.JWT }
 
+// Forget takes the box its key and its grant: it is another box from then on, and
+// nobody's.
+func Forget(dir string) error {
+	// The key last: until it is gone it is the same box.
+	for _, name := range []string{grantFile, grantFile + ".bad", seedFile} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Same reports whether o is the same box with the same grant.
+func (i *Identity) Same(o *Identity) bool {
+	return i.public == o.public && i.grant.IssuedAt.Equal(o.grant.IssuedAt)
+}
+
 // VendorKeys are the keys whose signature counts: those of the configuration, or
 // without any there, those that came with the grant.
 func (i *Identity) VendorKeys() []string {
