@@ -59,9 +59,13 @@ func Check(ctx context.Context, s Setup) agent.Report {
 
 // Run is the daemon. It returns nil when ctx ends, and an error only for a
 // mistake of ours or a setup that cannot work.
-func Run(ctx context.Context, o Options) error {
-	v := newVendor(o.Setup, o.Log)
-	defer v.end()
+func Run(ctx context.Context, o Options) (err error) {
+	v := newVendor(o.Log)
+	defer func() {
+		if err == nil { // a run that falls over is none that went well
+			v.end()
+		}
+	}()
 	if o.Identity == nil {
 		o.Identity = func() Identity { return *v.who.Load() }
 	}

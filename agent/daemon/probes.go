@@ -26,7 +26,7 @@ import (
 const sampledPorts = 6
 
 // probes lists every probe of the box.
-func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentials) round.Probes {
+func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentials, state string) round.Probes {
 	var checker trust.Checker
 	return round.Probes{
 		Relay:   relayProbe(relay, checker),
@@ -45,7 +45,7 @@ func probes(here link.System, resolvers []netip.AddrPort, relay webrtc.Credentia
 
 		Hello:     web.Hello(checker),
 		Proxy:     proxy.Probe(proxy.Network{Resolvers: resolvers}),
-		Self:      self.Probe(self.System{}),
+		Self:      self.Probe(self.System{State: state}),
 		V6:        ipv6.Probe(here, resolvers),
 		Translate: translate,
 		Path:      path.Path,

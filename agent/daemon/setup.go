@@ -116,8 +116,17 @@ func (s Setup) examiner() *examiner {
 func (x *examiner) adopt(s Setup) {
 	x.box, x.tenant, x.profiles = s.box(), s.Config.Box.Tenant, s.Profiles
 	x.policy = assess.Policy{Profiles: s.Profiles, Without: s.Config.Without}
-	x.probes = probes(s.here(), s.Config.Network.Resolvers, s.relay)
+	x.probes = probes(s.here(), s.Config.Network.Resolvers, s.relay, s.state())
 	x.stamp = func() agent.Stamp { return link.Stamp(s.here()) }
+}
+
+// state is the directory of what must outlive a restart; empty where nothing has
+// to.
+func (s Setup) state() string {
+	if len(s.Config.Central.Servers) == 0 {
+		return ""
+	}
+	return s.Config.StateDir
 }
 
 // floor is the clock by which certificates of the vendor's server are judged: a

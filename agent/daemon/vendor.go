@@ -41,19 +41,22 @@ type vendor struct {
 	who atomic.Pointer[Identity]
 }
 
-// newVendor counts a start, if the box has a vendor.
-func newVendor(s Setup, log *slog.Logger) *vendor {
+func newVendor(log *slog.Logger) *vendor {
 	v := &vendor{log: log, renew: make(chan struct{}, 1), assigned: make(chan struct{}, 1)}
 	v.who.Store(&Identity{})
-	if len(s.Config.Central.Servers) == 0 {
-		return v
+	return v
+}
+
+// begin counts a start, once.
+func (v *vendor) begin(dir string) {
+	if v.starts != nil {
+		return
 	}
-	starts, err := restarts.Begin(s.Config.StateDir)
+	starts, err := restarts.Begin(dir)
 	if err != nil {
-		log.Warn("starts are not counted", "err", err)
+		v.log.Warn("starts are not counted", "err", err)
 	}
 	v.starts = starts
-	return v
 }
 
 // adopt reads who the box is and what was assigned to it, and returns the setup
@@ -67,6 +70,7 @@ func (v *vendor) adopt(s Setup) Setup {
 	if len(c.Servers) == 0 {
 		return s
 	}
+	v.begin(s.Config.StateDir)
 	keys := c.VendorKeys
 	if s.own {
 		v.identify()
@@ -229,8 +233,10 @@ func (v *vendor) beaconTask(state func() agent.Evidence) func(context.Context) e
 // before it, and rarely later.
 const (
 	claimSoon  = 10 * time.Second
-	claimLater = 5 * time.Minute
+	claimLater = 2 * time.Minute
 	claimFresh = time.Hour
+
+	isClaimed = "claimed"
 )
 
 // claimTask asks for a grant while the box belongs to nobody, and when the vendor
@@ -240,14 +246,18 @@ func (v *vendor) claimTask(state func() agent.Evidence) func(context.Context) er
 		return nil
 	}
 	return func(ctx context.Context) error {
-		began := time.Now()
+		since, read := time.Now(), time.Time{}
 		for told := ""; ; {
-			if why := v.askOnce(ctx, state); why != told {
-				told = why
+			why := isClaimed
+			if !v.accepted(state) || time.Since(read) > claimLater {
+				why, read = v.askOnce(ctx, state), time.Now()
+			}
+			if why != told {
+				told, since = why, time.Now()
 				v.log.Info("claim", "state", why)
 			}
 			wait := claimSoon
-			if time.Since(began) > claimFresh {
+			if told != isClaimed && time.Since(since) > claimFresh {
 				wait = claimLater
 			}
 			select {
@@ -259,6 +269,12 @@ func (v *vendor) claimTask(state func() agent.Evidence) func(context.Context) er
 	}
 }
 
+// accepted reports whether the box has been claimed, and the vendor still knows it.
+func (v *vendor) accepted(state func() agent.Evidence) bool {
+	_, claimed := v.id.Claimed()
+	return claimed && state().Reason != agent.AuthRefused
+}
+
 // askOnce looks whether there is a grant by now, and says how it stands.
 func (v *vendor) askOnce(ctx context.Context, state func() agent.Evidence) string {
 	c := v.base.Config
@@ -267,8 +283,8 @@ func (v *vendor) askOnce(ctx context.Context, state func() agent.Evidence) strin
 		signal(v.renew)
 		return "granted by hand"
 	}
-	if _, claimed := v.id.Claimed(); claimed && state().Reason != agent.AuthRefused {
-		return "claimed"
+	if v.accepted(state) {
+		return isClaimed
 	}
 	o := v.base.uplinkOptions(v.log)
 	o.Device = v.id

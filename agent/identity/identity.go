@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/nats-io/nkeys"
 
@@ -30,7 +31,7 @@ type Identity struct {
 	dir     string
 	key     nkeys.KeyPair
 	public  string
-	code    string
+	code    func() string // costly, and rarely asked for
 	pinned  []string
 	grant   fleet.Grant // Key empty: not claimed
 	trouble error
@@ -63,7 +64,7 @@ func Read(dir string, pinned []string) (*Identity, error) {
 	if err != nil {
 		return nil, &strict.Error{File: path, Text: err.Error()}
 	}
-	id := &Identity{dir: dir, key: key, public: public, code: fleet.Code(public), pinned: pinned}
+	id := &Identity{dir: dir, key: key, public: public, code: sync.OnceValue(func() string { return fleet.Code(public) }), pinned: pinned}
 	id.readGrant()
 	return id, nil
 }
@@ -145,7 +146,7 @@ func (i *Identity) Trouble() error { return i.trouble }
 func (i *Identity) PublicKey() string { return i.public }
 
 // Code is the claim code; see [fleet.Code].
-func (i *Identity) Code() string { return i.code }
+func (i *Identity) Code() string { return i.code() }
 
 // Sign signs with the box's private key.
 func (i *Identity) Sign(input []byte) ([]byte, error) { return i.key.Sign(input) }
