@@ -17,7 +17,6 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/identity"
 	"github.com/sprechprobe/sprechprobe/agent/restarts"
-	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet/fleettest"
 )
@@ -52,7 +51,7 @@ func TestOnlyTheDaemonMakesAKey(t *testing.T) {
 	if who := v.who.Load(); fleet.CheckBoxKey(who.Key) != nil || who.Code != fleet.Code(who.Key) {
 		t.Errorf("the box is %+v", who)
 	}
-	if up, err := s.newUplink(quiet(), uplink.Orders{}); up != nil || err != nil {
+	if up, err := s.newUplink(s.uplinkOptions(quiet())); up != nil || err != nil {
 		t.Errorf("a box that belongs to nobody reports: %v", err)
 	}
 }
@@ -78,7 +77,7 @@ func TestGrantFromTheBootPartition(t *testing.T) {
 		if s.address() != nord || v.who.Load().Code != "" || v.guard == nil {
 			t.Errorf("the box is %s, %+v", s.address(), v.who.Load())
 		}
-		if up, err := s.newUplink(quiet(), uplink.Orders{}); up == nil || err != nil {
+		if up, err := s.newUplink(s.uplinkOptions(quiet())); up == nil || err != nil {
 			t.Errorf("the box does not report: %v", err)
 		}
 	}
@@ -115,7 +114,7 @@ func TestBrokenStateKeepsNothingFromLooking(t *testing.T) {
 		if len(s.Profiles) != 1 || *v.who.Load() != (Identity{}) {
 			t.Errorf("%s: %d profiles, %+v", name, len(s.Profiles), v.who.Load())
 		}
-		if up, err := s.newUplink(quiet(), uplink.Orders{}); up != nil || err != nil {
+		if up, err := s.newUplink(s.uplinkOptions(quiet())); up != nil || err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		v.end()
