@@ -153,6 +153,16 @@ func TestOwnWays(t *testing.T) {
 			if _, err := js.Publish(ctx(t), report, []byte("mine")); err != nil {
 				t.Errorf("report: %v", err)
 			}
+			states, beats, err := fleet.BeatSubjects("acme", "one")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range []string{states, beats} { // without an answer
+				if err := b.Publish(s, []byte("beat at "+s)); err != nil {
+					t.Fatal(err)
+				}
+				until(t, "the beat is heard at "+s, func() bool { _ = b.Flush(); return len(w.centre.with(t, []byte("beat at "+s))) == 1 })
+			}
 			hint, err := b.SubscribeSync(me.Hint())
 			if err != nil {
 				t.Fatal(err)
