@@ -92,7 +92,6 @@ var unlinked = map[string]string{
 	"github.com/spf13/cobra.":               "the flag package does",
 	"github.com/coder/websocket.":           "only tests need it",
 	"net/http.(*Server).":                   "0.18 MB; the page has its own loop",
-	"html.":                                 "0.05 MB of names that nothing here reads",
 	"github.com/pion/mdns/":                 "0.33 MB, and it keeps what the neighbours say; tests only",
 	"github.com/pion/dtls/v2.Client":        "reached only through DialURI of stun/v2, 1.1 MB; v3 is linked already",
 	"github.com/coreos/go-systemd/v22/dbus": "0.4 MB; the box talks to systemd by sockets",

@@ -21,7 +21,7 @@ type examiner struct {
 	profiles []agent.Profile
 	policy   assess.Policy
 	stamp    func() agent.Stamp
-	see      func(agent.Evidence) // told of single looks as they end; may be nil
+	see      func(agent.Evidence)    // told of single looks as they end; may be nil
 	besides  func() []agent.Evidence // that no probe finds; nil: none
 
 	book    assess.Book
