@@ -17,6 +17,7 @@ var layers = map[string][]string{
 	"agent":                          {},
 	"agent/wire/fleet":               {"agent"},
 	"agent/wire/fleet/fleettest":     {"agent/wire/fleet"},
+	"agent/wire/iperf3":              {"agent"},
 	"agent/lab":                      {},
 	"agent/lab/pki":                  {},
 	"agent/lab/internet":             {"agent/lab", "agent/lab/pki"},

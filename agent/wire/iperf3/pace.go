@@ -1,0 +1,51 @@
+package iperf3
+
+import "time"
+
+// pacer spreads what a stream sends evenly over time, on average since the
+// start, as iperf3 does. Who was held up catches up at no more than twice the
+// rate: a burst at the speed of the wire would measure its own queue.
+type pacer struct {
+	rate  float64 // bytes/s; 0: no limit
+	start time.Time
+	woken time.Time
+	sent  float64 // bytes
+}
+
+// slack is the longest gap that is made up for at once. Timers of busy machines
+// are late by some milliseconds.
+const slack = 5 * time.Millisecond
+
+func newPacer(bitsPerS float64, now time.Time) pacer {
+	return pacer{rate: bitsPerS / 8, start: now, woken: now}
+}
+
+// take says how many of at most most pieces of size bytes may go now, or, if
+// none, how long to wait.
+func (p *pacer) take(now time.Time, size, most int) (n int, wait time.Duration) {
+	if p.rate <= 0 {
+		return most, 0
+	}
+	due := p.rate*now.Sub(p.start).Seconds() - p.sent
+	if due < 0 {
+		return 0, time.Duration(-due / p.rate * float64(time.Second))
+	}
+	due = min(due, 2*p.rate*min(now.Sub(p.woken), slack).Seconds())
+	p.woken = now
+	n = min(int(due/float64(size))+1, most)
+	p.sent += float64(n * size)
+	return n, 0
+}
+
+// gave notes that n bytes that were taken have not been sent.
+func (p *pacer) gave(n int) { p.sent -= float64(n) }
+
+// took is for a receiver, which learns afterwards how much it was: it says how
+// long to wait before more.
+func (p *pacer) took(now time.Time, n int) time.Duration {
+	if p.rate <= 0 {
+		return 0
+	}
+	p.sent += float64(n)
+	return time.Duration(p.sent/p.rate*float64(time.Second)) - now.Sub(p.start)
+}
