@@ -97,7 +97,7 @@ func (s *Server) Serve(ctx context.Context, tcp net.Listener, udp *net.UDPConn) 
 	if udp != nil {
 		all.Go(func() { s.hellos(udp) })
 	}
-	for {
+	for turn := 0; ; turn++ {
 		conn, err := tcp.Accept()
 		switch {
 		case ctx.Err() != nil:
@@ -110,7 +110,7 @@ func (s *Server) Serve(ctx context.Context, tcp net.Listener, udp *net.UDPConn) 
 		case err != nil: // out of descriptors, or a client that has gone already
 			pause(ctx, 50*time.Millisecond)
 		default:
-			all.Go(func() { s.Handle(ctx, conn) })
+			all.Go(func() { s.handle(ctx, arrival{conn, turn}) })
 		}
 	}
 }
@@ -119,12 +119,10 @@ func (s *Server) prepare(udp *net.UDPConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.udp = udp
-	if s.tests == nil {
-		s.tests = map[cookie]*serving{}
-		s.opening = map[netip.Addr]int{}
-		s.greeted = map[netip.Addr]*serving{}
-		s.udpTurn = map[netip.Addr]chan struct{}{}
-	}
+	s.tests = map[cookie]*serving{}
+	s.opening = map[netip.Addr]int{}
+	s.greeted = map[netip.Addr]*serving{}
+	s.udpTurn = map[netip.Addr]chan struct{}{}
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -136,16 +134,21 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Handle serves one connection: a stream of a test, or a test from beginning to
+// arrival is a connection and its place in the order of all.
+type arrival struct {
+	net.Conn
+	turn int
+}
+
+// handle serves one connection: a stream of a test, or a test from beginning to
 // end.
-func (s *Server) Handle(ctx context.Context, conn net.Conn) {
-	s.prepare(s.udp)
+func (s *Server) handle(ctx context.Context, conn arrival) {
 	from := addrPort(conn.RemoteAddr())
 	if !s.enter(from.Addr()) {
 		refuse(conn)
 		return
 	}
-	ctl, release := newControl(ctx, conn)
+	ctl, release := newControl(ctx, conn.Conn)
 	defer release()
 	var c cookie
 	ctl.within(cookieBound)
@@ -207,7 +210,7 @@ func refuse(conn net.Conn) {
 
 // deliver gives a connection to the test whose cookie it shows, if that is from
 // the same address and waits for it.
-func (s *Server) deliver(c cookie, conn net.Conn, from netip.AddrPort) bool {
+func (s *Server) deliver(c cookie, conn arrival, from netip.AddrPort) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tests[c]

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type serving struct {
 
 	// Under the server's mutex:
 	awaited int // streams that may still come
-	arrived chan net.Conn
+	arrived chan arrival
 }
 
 // test goes through the states. Whatever goes wrong ends in closing the
@@ -163,7 +164,7 @@ func (s *serving) open() error {
 	}
 	n := s.req.Test.streams()
 	s.mu.Lock()
-	s.awaited, s.arrived = n, make(chan net.Conn, n)
+	s.awaited, s.arrived = n, make(chan arrival, n)
 	s.mu.Unlock()
 	defer s.expire()
 	s.within(streamsBound)
@@ -180,10 +181,13 @@ func (s *serving) open() error {
 		gone <- err
 	}()
 	var failed error
+	var come []arrival
 	for i := 0; i < n && failed == nil; i++ {
 		select {
-		case conn := <-s.arrived:
-			failed = s.take(i, conn)
+		case a := <-s.arrived:
+			if come = append(come, a); s.req.Test.UDP {
+				failed = s.take(i, a.Conn) // the next comes when this one has its answer
+			}
 		case err := <-gone:
 			gone <- err
 			failed = err
@@ -193,6 +197,9 @@ func (s *serving) open() error {
 		case <-over.C:
 			failed = &Error{Code: codeStreamsAwait}
 		}
+	}
+	if !s.req.Test.UDP {
+		failed = errors.Join(failed, s.takeAll(come))
 	}
 	_ = s.SetReadDeadline(time.Unix(1, 0))
 	if err := <-gone; failed == nil && (err == nil || ended(err) != nil) {
@@ -220,6 +227,17 @@ func (s *serving) expire() {
 			return
 		}
 	}
+}
+
+// takeAll makes streams of the connections, in the order in which the client
+// made them: it says which is for which direction.
+func (s *serving) takeAll(come []arrival) error {
+	slices.SortFunc(come, func(a, b arrival) int { return a.turn - b.turn })
+	var errs []error
+	for i, a := range come {
+		errs = append(errs, s.take(i, a.Conn))
+	}
+	return errors.Join(errs...)
 }
 
 // take makes a stream of a connection.
@@ -518,7 +536,7 @@ func (s *Server) datagram(b []byte, from, raw netip.AddrPort) {
 		s.mu.Unlock()
 		return
 	}
-	t.arrived <- conn // has room for all
+	t.arrived <- arrival{Conn: conn} // has room for all
 	for _, x := range strays {
 		s.datagram(x.b, x.from, x.from)
 	}

@@ -35,33 +35,33 @@ const (
 // modes have a fixed amount of data, paced: then both ends must count the same,
 // however busy the machine is.
 var modes = []mode{
-	{name: "tcp up", test: iperf3.Test{Bytes: 4 << 20, Rate: 100 * mbit}, args: "-n 4M -b 100M"},
-	{name: "tcp down", test: iperf3.Test{Direction: iperf3.Down, Bytes: 4 << 20, Rate: 100 * mbit}, args: "-R -n 4M -b 100M", loose: true},
-	{name: "tcp both", test: iperf3.Test{Direction: iperf3.Both, Bytes: 4 << 20, Rate: 100 * mbit}, args: "--bidir -n 4M -b 100M", loose: true},
-	{name: "tcp up parallel", test: iperf3.Test{Streams: 4, Bytes: 8 << 20, Rate: 50 * mbit}, args: "-P 4 -n 8M -b 50M"},
-	{name: "tcp down parallel", test: iperf3.Test{Direction: iperf3.Down, Streams: 4, Bytes: 8 << 20, Rate: 50 * mbit}, args: "-R -P 4 -n 8M -b 50M", loose: true},
-	{name: "tcp both parallel", test: iperf3.Test{Direction: iperf3.Both, Streams: 2, Bytes: 8 << 20, Rate: 50 * mbit}, args: "--bidir -P 2 -n 8M -b 50M", loose: true},
+	{name: "tcp up", test: iperf3.Test{Bytes: 2 << 20, Rate: 100 * mbit}, args: "-n 2M -b 100M"},
+	{name: "tcp down", test: iperf3.Test{Direction: iperf3.Down, Bytes: 2 << 20, Rate: 100 * mbit}, args: "-R -n 2M -b 100M", loose: true},
+	{name: "tcp both", test: iperf3.Test{Direction: iperf3.Both, Bytes: 2 << 20, Rate: 100 * mbit}, args: "--bidir -n 2M -b 100M", loose: true},
+	{name: "tcp up parallel", test: iperf3.Test{Streams: 4, Bytes: 4 << 20, Rate: 50 * mbit}, args: "-P 4 -n 4M -b 50M"},
+	{name: "tcp down parallel", test: iperf3.Test{Direction: iperf3.Down, Streams: 4, Bytes: 4 << 20, Rate: 50 * mbit}, args: "-R -P 4 -n 4M -b 50M", loose: true},
+	{name: "tcp both parallel", test: iperf3.Test{Direction: iperf3.Both, Streams: 2, Bytes: 4 << 20, Rate: 50 * mbit}, args: "--bidir -P 2 -n 4M -b 50M", loose: true},
 	{name: "tcp up blocks", test: iperf3.Test{Blocks: 200, Length: 1448, Rate: 5 * mbit}, args: "-k 200 -l 1448 -b 5M"},
 	{name: "tcp down blocks", test: iperf3.Test{Direction: iperf3.Down, Blocks: 200, Length: 1448, Rate: 5 * mbit}, args: "-R -k 200 -l 1448 -b 5M", loose: true},
 	{name: "tcp up time", test: iperf3.Test{Duration: time.Second, Rate: 20 * mbit, Length: 1448}, args: "-t 1 -b 20M -l 1448", loose: true},
 	{name: "tcp up omit", test: iperf3.Test{Duration: time.Second, Omit: time.Second, Rate: 20 * mbit, Length: 1448}, args: "-O 1 -t 1 -b 20M -l 1448", loose: true},
 	{name: "tcp down omit", test: iperf3.Test{Direction: iperf3.Down, Duration: time.Second, Omit: time.Second, Rate: 20 * mbit, Length: 1448}, args: "-R -O 1 -t 1 -b 20M -l 1448", loose: true},
-	{name: "tcp options", test: iperf3.Test{Bytes: 4 << 20, Rate: 100 * mbit, MSS: 1000, Window: 128 << 10, TOS: 0x20, NoDelay: true, Congestion: "cubic", Repeating: true},
-		args: "-n 4M -b 100M -M 1000 -w 128K -S 0x20 -N -C cubic --repeating-payload"},
-	{name: "tcp burst", test: iperf3.Test{Bytes: 4 << 20, Rate: 100 * mbit, Burst: 4, Length: 16 << 10}, args: "-n 4M -b 100M/4 -l 16K"},
-	{name: "tcp zerocopy", test: iperf3.Test{Bytes: 4 << 20, Rate: 100 * mbit}, args: "-Z -n 4M -b 100M"},
-	{name: "tcp up ipv6", test: iperf3.Test{Bytes: 4 << 20, Rate: 100 * mbit, TOS: 0x20}, args: "-n 4M -b 100M -S 0x20", six: true},
-	{name: "tcp server output", test: iperf3.Test{Bytes: 4 << 20, Rate: 100 * mbit, ServerOutput: true}, args: "-n 4M -b 100M --get-server-output"},
-	{name: "udp up", test: iperf3.Test{UDP: true, Bytes: 1 << 20, Rate: 10 * mbit, Length: 1024}, args: "-u -n 1M -b 10M -l 1024"},
-	{name: "udp down", test: iperf3.Test{UDP: true, Direction: iperf3.Down, Bytes: 1 << 20, Rate: 10 * mbit, Length: 1024}, args: "-u -R -n 1M -b 10M -l 1024", loose: true},
-	{name: "udp both", test: iperf3.Test{UDP: true, Direction: iperf3.Both, Bytes: 1 << 20, Rate: 10 * mbit, Length: 1024}, args: "-u --bidir -n 1M -b 10M -l 1024", loose: true},
-	{name: "udp parallel", test: iperf3.Test{UDP: true, Streams: 3, Bytes: 1 << 20, Rate: 4 * mbit, Length: 1024}, args: "-u -P 3 -n 1M -b 4M -l 1024"},
+	{name: "tcp options", test: iperf3.Test{Bytes: 2 << 20, Rate: 100 * mbit, MSS: 1000, Window: 128 << 10, TOS: 0x20, NoDelay: true, Congestion: "cubic", Repeating: true},
+		args: "-n 2M -b 100M -M 1000 -w 128K -S 0x20 -N -C cubic --repeating-payload"},
+	{name: "tcp burst", test: iperf3.Test{Bytes: 2 << 20, Rate: 100 * mbit, Burst: 4, Length: 16 << 10}, args: "-n 2M -b 100M/4 -l 16K"},
+	{name: "tcp zerocopy", test: iperf3.Test{Bytes: 2 << 20, Rate: 100 * mbit}, args: "-Z -n 2M -b 100M"},
+	{name: "tcp up ipv6", test: iperf3.Test{Bytes: 2 << 20, Rate: 100 * mbit, TOS: 0x20}, args: "-n 2M -b 100M -S 0x20", six: true},
+	{name: "tcp server output", test: iperf3.Test{Bytes: 2 << 20, Rate: 100 * mbit, ServerOutput: true}, args: "-n 2M -b 100M --get-server-output"},
+	{name: "udp up", test: iperf3.Test{UDP: true, Bytes: 256 << 10, Rate: 10 * mbit, Length: 1024}, args: "-u -n 256K -b 10M -l 1024"},
+	{name: "udp down", test: iperf3.Test{UDP: true, Direction: iperf3.Down, Bytes: 256 << 10, Rate: 10 * mbit, Length: 1024}, args: "-u -R -n 256K -b 10M -l 1024", loose: true},
+	{name: "udp both", test: iperf3.Test{UDP: true, Direction: iperf3.Both, Bytes: 256 << 10, Rate: 10 * mbit, Length: 1024}, args: "-u --bidir -n 256K -b 10M -l 1024", loose: true},
+	{name: "udp parallel", test: iperf3.Test{UDP: true, Streams: 3, Bytes: 256 << 10, Rate: 4 * mbit, Length: 1024}, args: "-u -P 3 -n 256K -b 4M -l 1024"},
 	{name: "udp blocks", test: iperf3.Test{UDP: true, Blocks: 500, Rate: 10 * mbit, Length: 1200}, args: "-u -k 500 -b 10M -l 1200"},
-	{name: "udp 64 bit", test: iperf3.Test{UDP: true, Bytes: 1 << 20, Rate: 10 * mbit, Length: 1024, Counters64: true}, args: "-u -n 1M -b 10M -l 1024 --udp-counters-64bit"},
-	{name: "udp options", test: iperf3.Test{UDP: true, Bytes: 1 << 20, Rate: 10 * mbit, Length: 1024, TOS: 0xb8, DontFragment: true, Window: 128 << 10},
-		args: "-u -n 1M -b 10M -l 1024 -S 0xb8 --dont-fragment -w 128K"},
-	{name: "udp ipv6", test: iperf3.Test{UDP: true, Bytes: 1 << 20, Rate: 10 * mbit, Length: 1024}, args: "-u -n 1M -b 10M -l 1024", six: true},
-	{name: "udp default length", test: iperf3.Test{UDP: true, Bytes: 1 << 20, Rate: 10 * mbit}, args: "-u -n 1M -b 10M"},
+	{name: "udp 64 bit", test: iperf3.Test{UDP: true, Bytes: 256 << 10, Rate: 10 * mbit, Length: 1024, Counters64: true}, args: "-u -n 256K -b 10M -l 1024 --udp-counters-64bit"},
+	{name: "udp options", test: iperf3.Test{UDP: true, Bytes: 256 << 10, Rate: 10 * mbit, Length: 1024, TOS: 0xb8, DontFragment: true, Window: 128 << 10},
+		args: "-u -n 256K -b 10M -l 1024 -S 0xb8 --dont-fragment -w 128K"},
+	{name: "udp ipv6", test: iperf3.Test{UDP: true, Bytes: 256 << 10, Rate: 10 * mbit, Length: 1024}, args: "-u -n 256K -b 10M -l 1024", six: true},
+	{name: "udp default length", test: iperf3.Test{UDP: true, Bytes: 256 << 10, Rate: 10 * mbit}, args: "-u -n 256K -b 10M"},
 }
 
 func (m mode) host() string {
@@ -123,13 +123,18 @@ func docOf(t *testing.T, res *iperf3.Result) doc {
 }
 
 // agree compares what two ends say about one direction: the same bytes, rates
-// within 1 %.
-func agree(t *testing.T, what string, a, b docSum) {
+// within 1 %, or 5 % of several streams, whose times stock iperf3 takes from any
+// one of them.
+func (m mode) agree(t *testing.T, what string, a, b docSum) {
 	t.Helper()
 	if a.Bytes != b.Bytes || a.Bytes == 0 {
 		t.Errorf("%s: %d bytes by one end, %d by the other", what, a.Bytes, b.Bytes)
 	}
-	if math.Abs(a.BitsPerS-b.BitsPerS) > 0.01*b.BitsPerS {
+	near := 0.01
+	if m.test.Streams > 1 || m.test.Direction == iperf3.Both {
+		near = 0.05
+	}
+	if math.Abs(a.BitsPerS-b.BitsPerS) > near*b.BitsPerS {
 		t.Errorf("%s: %.0f bit/s by one end, %.0f by the other", what, a.BitsPerS, b.BitsPerS)
 	}
 }
@@ -141,17 +146,17 @@ func (m mode) check(t *testing.T, client, server doc) {
 	up, down := m.test.Direction != iperf3.Down, m.test.Direction != iperf3.Up
 	switch {
 	case m.test.Direction == iperf3.Both:
-		agree(t, "up", c.Received, s.Received)
-		agree(t, "down", c.SentReverse, s.SentReverse)
+		m.agree(t, "up", c.Received, s.Received)
+		m.agree(t, "down", c.SentReverse, s.SentReverse)
 	case up:
-		agree(t, "received", c.Received, s.Received)
+		m.agree(t, "received", c.Received, s.Received)
 	case down:
-		agree(t, "sent", c.Sent, s.Sent)
+		m.agree(t, "sent", c.Sent, s.Sent)
 	}
 	if !m.loose && c.Sent.Bytes != c.Received.Bytes {
 		t.Errorf("%d bytes sent, %d received", c.Sent.Bytes, c.Received.Bytes)
 	}
-	if want := m.test.Bytes; !m.loose && (c.Received.Bytes < want || c.Received.Bytes > want+128<<10) {
+	if want := m.test.Bytes; want > 0 && !m.loose && (c.Received.Bytes < want || c.Received.Bytes > want+128<<10) {
 		t.Errorf("%d bytes received, want %d", c.Received.Bytes, want)
 	}
 	if want := int64(m.test.Blocks * int64(m.test.Length)); m.test.Blocks > 0 && !m.loose && c.Received.Bytes != want {
@@ -160,7 +165,7 @@ func (m mode) check(t *testing.T, client, server doc) {
 	if m.test.UDP && (c.Received.Lost != 0 || c.Received.Packets == 0) {
 		t.Errorf("%d of %d datagrams lost on loopback", c.Received.Lost, c.Received.Packets)
 	}
-	wants := m.test.Duration > 0 || m.test.Direction == iperf3.Both || m.test.Bytes >= 4<<20
+	wants := m.test.Duration > 0 || m.test.Direction == iperf3.Both || m.test.Bytes >= 2<<20
 	if rate := c.Received.BitsPerS; wants && math.Abs(rate-float64(m.rate())) > 0.25*float64(m.rate()) {
 		t.Logf("rate %.1f Mbit/s, paced to %.1f", rate/mbit, float64(m.rate())/mbit)
 	}
@@ -185,7 +190,7 @@ func listening(port string) bool {
 }
 
 // freePort is a port that nobody uses now.
-func freePort(t *testing.T) string {
+func freePort(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -202,11 +207,26 @@ func stockServer(t *testing.T, args ...string) (port string, said func() []byte)
 	t.Helper()
 	program := lab.Program(t, "iperf3", "iperf3")
 	port = freePort(t)
-	cmd := exec.Command(program, append([]string{"-s", "-1", "-p", port}, args...)...)
-	p := lab.Start(t, cmd, func(*lab.Process) bool { return listening(port) })
+	ctx, cancel := context.WithTimeout(context.Background(), bound)
+	cmd := exec.CommandContext(ctx, program, append([]string{"-s", "-1", "-p", port}, args...)...)
+	var out []byte
+	var err error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		out, err = cmd.CombinedOutput()
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	for !listening(port) {
+		select {
+		case <-ended:
+			t.Fatalf("iperf3 -s: %v\n%s", err, out)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 	return port, func() []byte {
-		p.Await(t, "it has told its results", func() bool { return json.Valid([]byte(p.Said())) })
-		return []byte(p.Said())
+		<-ended
+		return out
 	}
 }
 
@@ -214,6 +234,7 @@ func stockServer(t *testing.T, args ...string) (port string, said func() []byte)
 func TestClientOfStockServer(t *testing.T) {
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			port, said := stockServer(t, "-J")
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
@@ -277,14 +298,10 @@ func stockClient(t testing.TB, host, port string, args ...string) ([]byte, error
 // Debian's client measures against our server, one test after the other on one
 // port: both say the same.
 func TestServerOfStockClient(t *testing.T) {
-	four, port4, tests4 := serve(t, &iperf3.Server{}, "127.0.0.1:0")
-	six, port6, tests6 := serve(t, &iperf3.Server{}, "[::1]:0")
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
-			host, port, tests := four, port4, tests4
-			if m.six {
-				host, port, tests = six, port6, tests6
-			}
+			t.Parallel()
+			host, port, tests := serve(t, &iperf3.Server{}, net.JoinHostPort(m.host(), "0"))
 			out, err := stockClient(t, host, port, append(strings.Fields(m.args), "-J")...)
 			if err != nil {
 				t.Fatalf("iperf3: %v\n%s", err, out)
@@ -305,14 +322,10 @@ func TestServerOfStockClient(t *testing.T) {
 // Our two ends with each other: what is sent arrives, to the byte, in both
 // directions.
 func TestOurOwnEnds(t *testing.T) {
-	four, port4, tests4 := serve(t, &iperf3.Server{}, "127.0.0.1:0")
-	six, port6, tests6 := serve(t, &iperf3.Server{}, "[::1]:0")
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
-			host, port, tests := four, port4, tests4
-			if m.six {
-				host, port, tests = six, port6, tests6
-			}
+			t.Parallel()
+			host, port, tests := serve(t, &iperf3.Server{}, net.JoinHostPort(m.host(), "0"))
 			ctx, cancel := context.WithTimeout(t.Context(), bound)
 			defer cancel()
 			c := iperf3.Client{}
