@@ -1,5 +1,6 @@
 // Command sprechprobe-fleet is the vendor's program: it takes the reports of all
-// boxes and shows them, and demonstrates the whole product on one machine.
+// boxes and shows them, is the far end of their measurements, and demonstrates the
+// whole product on one machine.
 package main
 
 import (
@@ -42,6 +43,7 @@ var commands = []command{
 	{"push", pushArgs, "tell the bus of all boxes again", push},
 	{"assign", assignArgs, "give settings to a box", assign},
 	{"command", commandArgs, "ask a box to do something now", sendCommand},
+	{"reflect", reflectArgs, "the far end of measurements: an iperf3 server for many boxes at once", runReflect},
 	{"demo", demoArgs, "the whole product on this machine: far ends, box, dashboard", runDemo},
 	{"sheet", sheetArgs, "what the lamps say, one page to be printed (HTML)", printSheet},
 	{"version", "", "version and platform", version},

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -245,12 +246,14 @@ func (s *Server) serve(ctl control, c cookie, from netip.AddrPort) {
 	t.test()
 }
 
+// listenTries is how often a port is looked for that is free for TCP and UDP.
+const listenTries = 10
+
 // Listen opens the TCP and the UDP socket of a server at addr, "host:port". Port
 // 0 takes one that is free for both.
 func Listen(addr string) (net.Listener, *net.UDPConn, error) {
 	lc := net.ListenConfig{Control: shareable}
-	var last error
-	for range 10 {
+	for try := 1; ; try++ {
 		tcp, err := net.Listen("tcp", addr)
 		if err != nil {
 			return nil, nil, err
@@ -260,9 +263,8 @@ func Listen(addr string) (net.Listener, *net.UDPConn, error) {
 			return tcp, udp.(*net.UDPConn), nil
 		}
 		_ = tcp.Close()
-		if last = err; tcp.Addr().String() == addr {
-			break
+		if try == listenTries || !strings.HasSuffix(addr, ":0") {
+			return nil, nil, err
 		}
 	}
-	return nil, nil, last
 }
