@@ -76,6 +76,7 @@ var layers = map[string][]string{
 	"hal/guest":                      {},
 	"hal/haltest":                    {"hal"},
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/identity", "agent/strict", "agent/wire/fleet", "cmd/internal/buildinfo", "agent/light"},
+	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/wire/fleet", "agent/wire/iperf3", "cmd/internal/buildinfo", "agent/light"},
 	"cmd/sprechprobe/matrix":         {},
 	"cmd/internal/buildinfo":         {},
 	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},

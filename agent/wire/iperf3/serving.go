@@ -46,7 +46,10 @@ func (s *serving) test() {
 	}
 	s.run = newRun(s.req.Test)
 	s.run.pace, s.run.limited = s.pace()
-	s.res = &Result{Test: s.req.Test, Cookie: s.cookie.String(), Control: Ends{addrPort(s.LocalAddr()), s.req.From}, server: true, RateCap: s.grant.Rate}
+	s.res = &Result{Test: s.req.Test, Cookie: s.cookie.String(), Control: Ends{addrPort(s.LocalAddr()), s.req.From}, server: true}
+	if s.run.limited {
+		s.res.RateCap = s.grant.Rate
+	}
 	defer s.run.close()
 	if err = s.open(); err == nil {
 		err = s.flow()
@@ -398,7 +401,7 @@ func (s *serving) finish() error {
 	s.res.complete = true
 	s.res.settle(s.run)
 	out := s.run.results()
-	out.RateCap = number(s.grant.Rate)
+	out.RateCap = number(s.res.RateCap)
 	if t.ServerOutput {
 		out.OutputJSON = s.output()
 	}
