@@ -16,28 +16,29 @@ type ProbeName string
 
 // The probes of the box.
 const (
-	ProbeLink    ProbeName = "link"    // the local side: carrier, address, gateway, clock
-	ProbeDNS     ProbeName = "dns"     // a name, asked of the practice's own resolver
-	ProbeWeb     ProbeName = "web"     // HTTPS: chain, issuer, status, WebSocket upgrade
-	ProbeCaptive ProbeName = "captive" // plain HTTP to the service's own host
-	ProbeSTUN    ProbeName = "stun"    // STUN Binding
-	ProbeMapping ProbeName = "mapping" // NAT mapping, from one socket to several destinations
-	ProbeTURN    ProbeName = "turn"    // TURN Allocate without credentials
-	ProbeRelay   ProbeName = "relay"   // TURN Allocate with credentials, and a datagram through it
-	ProbeNATS    ProbeName = "nats"    // NATS as a target: the ladder up to INFO
-	ProbePorts   ProbeName = "ports"   // a port range, sampled
-	ProbePath    ProbeName = "path"    // the routers between the box and the service
-	ProbeWalk    ProbeName = "walk"    // where on that path a target's packets end
-	ProbeMTU     ProbeName = "mtu"     // the largest packet that reaches the service
-	ProbeBurst   ProbeName = "burst"   // many datagrams at once from one socket
-	ProbeFlows   ProbeName = "flows"   // one datagram each from many sockets
-	ProbeGateway ProbeName = "gateway" // echo by the gateway: the practice's own cabling
-	ProbeIdle    ProbeName = "idle"    // a silent connection, spoken to again
-	ProbeHello   ProbeName = "hello"   // TLS ClientHellos that differ in name or size
-	ProbeProxy   ProbeName = "proxy"   // the HTTP proxy that this network offers
-	ProbeIPv6    ProbeName = "ipv6"    // what of IPv6 there is
-	ProbeSelf    ProbeName = "self"    // the box's own condition
-	ProbeUplink  ProbeName = "uplink"  // the box's own way to report
+	ProbeLink      ProbeName = "link"      // the local side: carrier, address, gateway, clock
+	ProbeDNS       ProbeName = "dns"       // a name, asked of the practice's own resolver
+	ProbeWeb       ProbeName = "web"       // HTTPS: chain, issuer, status, WebSocket upgrade
+	ProbeCaptive   ProbeName = "captive"   // plain HTTP to the service's own host
+	ProbeSTUN      ProbeName = "stun"      // STUN Binding
+	ProbeMapping   ProbeName = "mapping"   // NAT mapping, from one socket to several destinations
+	ProbeTURN      ProbeName = "turn"      // TURN Allocate without credentials
+	ProbeRelay     ProbeName = "relay"     // TURN Allocate with credentials, and a datagram through it
+	ProbeNATS      ProbeName = "nats"      // NATS as a target: the ladder up to INFO
+	ProbePorts     ProbeName = "ports"     // a port range, sampled
+	ProbePath      ProbeName = "path"      // the routers between the box and the service
+	ProbeWalk      ProbeName = "walk"      // where on that path a target's packets end
+	ProbeMTU       ProbeName = "mtu"       // the largest packet that reaches the service
+	ProbeBurst     ProbeName = "burst"     // many datagrams at once from one socket
+	ProbeFlows     ProbeName = "flows"     // one datagram each from many sockets
+	ProbeGateway   ProbeName = "gateway"   // echo by the gateway: the practice's own cabling
+	ProbeIdle      ProbeName = "idle"      // a silent connection, spoken to again
+	ProbeHello     ProbeName = "hello"     // TLS ClientHellos that differ in name or size
+	ProbeProxy     ProbeName = "proxy"     // the HTTP proxy that this network offers
+	ProbeIPv6      ProbeName = "ipv6"      // what of IPv6 there is
+	ProbeSelf      ProbeName = "self"      // the box's own condition
+	ProbeBandwidth ProbeName = "bandwidth" // rate, latency under load, loss and jitter
+	ProbeUplink    ProbeName = "uplink"    // the box's own way to report
 
 	ProbeAssignment ProbeName = "assignment" // the settings that the vendor assigns; only where they were not taken
 )

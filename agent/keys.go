@@ -100,6 +100,20 @@ const (
 	SpoolBytes    Key = "spool_bytes"
 	InMemory      Key = "spool_in_memory"
 	Version       Key = "assignment_version"
+	DownRate      Key = "down_bits_per_s"
+	UpRate        Key = "up_bits_per_s"
+	DownLimit     Key = "down_limited_by"
+	UpLimit       Key = "up_limited_by"
+	IdleRTT       Key = "idle_rtt_ms"
+	DownLoadedRTT Key = "down_loaded_rtt_ms"
+	UpLoadedRTT   Key = "up_loaded_rtt_ms"
+	DownLoss      Key = "down_loss_ratio"
+	UpLoss        Key = "up_loss_ratio"
+	DownJitter    Key = "down_jitter_ms"
+	UpJitter      Key = "up_jitter_ms"
+	LocalDrops    Key = "local_drop_ratio"
+	TestBytes     Key = "test_bytes"
+	RetryIn       Key = "retry_in_s"
 	Detail        Key = "detail"
 )
 
@@ -196,6 +210,20 @@ var Keys = map[Key]KeyInfo{
 	SpoolBytes:    {Number, "what the waiting reports take, bytes"},
 	InMemory:      {Fact, "the box's disk takes no reports: those that wait end with the power"},
 	Version:       {Number, "version of the settings that the vendor assigned"},
+	DownRate:      {Number, "what arrived at the box, bits per second of payload"},
+	UpRate:        {Number, "what arrived at the far end, bits per second of payload"},
+	DownLimit:     {Words, "what held down_bits_per_s down: offer (no more was asked for), server, box or line"},
+	UpLimit:       {Words, "what held up_bits_per_s down, likewise"},
+	IdleRTT:       {Number, "median round trip before the line was used, milliseconds"},
+	DownLoadedRTT: {Number, "median round trip while the box received, milliseconds"},
+	UpLoadedRTT:   {Number, "median round trip while the box sent, milliseconds"},
+	DownLoss:      {Number, "datagrams to the box that the network lost, 0 to 1"},
+	UpLoss:        {Number, "datagrams from the box that the network lost, 0 to 1"},
+	DownJitter:    {Number, "RFC 3550 interarrival jitter of datagrams to the box, milliseconds"},
+	UpJitter:      {Number, "RFC 3550 interarrival jitter of datagrams from the box, milliseconds"},
+	LocalDrops:    {Number, "datagrams that reached the box and found no room in it, 0 to 1"},
+	TestBytes:     {Number, "payload that the measurement moved, both directions"},
+	RetryIn:       {Number, "when the far end wants to be asked again, seconds"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
 
@@ -247,6 +275,9 @@ const (
 	NoGateway       Reason = "no-gateway"                // no default route
 	Cancelled       Reason = "cancelled"                 // the round ended first
 	Unsupported     Reason = "unsupported"               // this system cannot look
+	ServerBusy      Reason = "server-busy"               // the measuring server serves others first
+	LineInUse       Reason = "line-in-use"               // a measurement would disturb somebody
+	BackupLine      Reason = "backup-line"               // nothing is measured on it
 	TooFew          Reason = "too-few-answers"           // not enough answers to compare
 	LostLarge       Reason = "large-lost"                // small packets pass, large ones vanish
 	LostSome        Reason = "some-lost"                 // a part was not answered
@@ -267,4 +298,5 @@ var Reasons = []Reason{
 	Unauthorized, OpenRelay, AuthRefused, NXDomain, NoData, ServFail, DNSRefused,
 	Bogon, NoResolver, NoAddress, NoCarrier, NoLease, NoGateway, Cancelled,
 	Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Unclaimed, NotAccepted, Panicked, OtherError,
+	Unsupported, ServerBusy, LineInUse, BackupLine, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Panicked, OtherError,
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 )
 
-// A slot is a promise of the server to take one test at a certain time, so that
+// A slot is a promise of the server to take somebody's tests at a certain time, so that
 // a fleet does not meet at its server. Who wants one opens a connection with a
 // cookie that no test has, and sends a frame; the answer is a frame. A stock
 // server takes the cookie for a test's, and is told by its first byte: that of
@@ -28,13 +28,14 @@ type SlotRequest struct {
 	// second one.
 	Box  string `json:"box"`
 	Rate int64  `json:"rate_bits_per_s"` // of the test, each direction
-	// Takes is how long the test takes with everything.
+	// TakesMS is how long the tests take with everything.
 	TakesMS int64 `json:"takes_ms"`
 }
 
 // SlotAnswer is the answer.
 type SlotAnswer struct {
-	// Slot goes into the test that uses it; empty: there is none.
+	// Slot goes into the tests that use it, one after the other; empty: there
+	// is none.
 	Slot string `json:"slot,omitempty"`
 	// InMS is how long to wait before the test, or with no slot before asking
 	// again.

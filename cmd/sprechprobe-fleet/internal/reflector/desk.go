@@ -48,10 +48,13 @@ const (
 	again     = time.Minute      // when to ask again where there is no lease to be had
 )
 
-// booking is a test that runs, or that has been promised.
+// booking is a test that runs, or a lease: a promise of one test after the other
+// for a while.
 type booking struct {
-	slot   string // of a lease; empty: a test that runs
+	slot   string // of a lease; empty: a test without one
 	box    string
+	used   bool // a test of the lease has begun
+	busy   bool // a test runs
 	source netip.Addr
 	rate   int64
 	from   time.Time
@@ -69,17 +72,17 @@ type desk struct {
 
 func newDesk(l Limits) *desk { return &desk{Limits: l.filled(), now: time.Now} }
 
-// expire forgets leases that nobody came for. A test that runs over its time
-// takes its place until it has ended.
+// expire forgets leases that are over, or that nobody came for. A test that runs
+// over its time takes its place until it has ended.
 func (d *desk) expire(now time.Time) {
+	d.books = slices.DeleteFunc(d.books, func(b *booking) bool {
+		return !b.busy && (now.After(b.until) || !b.used && now.After(b.from.Add(tardy)))
+	})
 	for _, b := range d.books {
-		if soon := now.Add(time.Second); b.slot == "" && b.until.Before(soon) {
+		if soon := now.Add(time.Second); b.busy && b.until.Before(soon) {
 			b.until = soon
 		}
 	}
-	d.books = slices.DeleteFunc(d.books, func(b *booking) bool {
-		return b.slot != "" && now.After(b.from.Add(tardy))
-	})
 }
 
 // load is what is taken in some part of a span of time, at its worst.
@@ -156,30 +159,32 @@ func (d *desk) Admit(_ context.Context, q iperf3.Request) (iperf3.Grant, error) 
 	d.expire(now)
 	b := d.redeem(q, now)
 	if b == nil {
-		b = &booking{source: q.From.Addr(), rate: may}
-		if d.of(b.source, false) >= d.Source || !d.fits(now, now.Add(takes), may) {
+		b = &booking{source: q.From.Addr(), rate: may, from: now, until: now.Add(takes)}
+		if d.of(b.source, false) >= d.Source || !d.fits(b.from, b.until, may) {
 			return iperf3.Grant{}, iperf3.ErrBusy
 		}
 		d.books = append(d.books, b)
 	}
-	b.slot, b.from, b.until = "", now, now.Add(takes)
+	b.used, b.busy = true, true
 	return iperf3.Grant{Rate: b.rate, Time: d.TestTime, Done: func() { d.done(b) }}, nil
 }
 
 // redeem finds the lease that a test shows, nil if it shows none that holds now.
 func (d *desk) redeem(q iperf3.Request, now time.Time) *booking {
 	for _, b := range d.books {
-		if b.slot != "" && b.slot == q.Test.Slot && b.source == q.From.Addr() && now.After(b.from.Add(-early)) {
+		if b.slot != "" && b.slot == q.Test.Slot && b.source == q.From.Addr() && !b.busy && now.After(b.from.Add(-early)) {
 			return b
 		}
 	}
 	return nil
 }
 
+// done ends a test. A lease holds on until its time is over.
 func (d *desk) done(b *booking) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.books = slices.DeleteFunc(d.books, func(o *booking) bool { return o == b })
+	b.busy = false
+	d.books = slices.DeleteFunc(d.books, func(o *booking) bool { return o == b && b.slot == "" })
 }
 
 // Slot is the server's question for a lease.
@@ -197,7 +202,7 @@ func (d *desk) Slot(q iperf3.SlotRequest) iperf3.SlotAnswer {
 	now := d.now()
 	d.expire(now)
 	for _, b := range d.books {
-		if b.slot != "" && q.Box != "" && b.box == q.Box && b.source == q.From.Addr() {
+		if b.slot != "" && !b.used && q.Box != "" && b.box == q.Box && b.source == q.From.Addr() {
 			return answer(b, now)
 		}
 	}

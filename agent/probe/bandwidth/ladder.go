@@ -1,0 +1,207 @@
+package bandwidth
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/wire/iperf3"
+)
+
+const (
+	// A line whose round trips waver so much is in use; or so lossy.
+	busyWaver = 50 * time.Millisecond
+	busyLoss  = 0.1
+
+	every       = 100 * time.Millisecond
+	settled     = 500 * time.Millisecond // while a connection finds its speed
+	certainAt   = time.Second
+	certainRate = 0.98 // of the cap
+	calm        = 20 * time.Millisecond
+	// A test that makes others wait so long, for so long, is ended: more is
+	// offered than the line carries, and that was the question.
+	jam     = 50 * time.Millisecond
+	jamTime = 300 * time.Millisecond
+)
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
+
+// quiet measures the idle latency, and makes room for whoever uses the line.
+func (m *measuring) quiet(ctx context.Context) error {
+	start := time.Now()
+	if err := pause(ctx, idleTime); err != nil {
+		return err
+	}
+	rtts, missing := m.echo.between(start, time.Now().Add(-idleTime/4))
+	m.idle = median(rtts)
+	if m.idle == 0 {
+		return nil // nobody answers: then there is no latency to watch
+	}
+	m.e = m.e.With(agent.IdleRTT, m.idle)
+	lost := float64(missing) / float64(missing+len(rtts))
+	if m.idle-rtts[0] > busyWaver || lost > busyLoss {
+		return postponed{reason: agent.LineInUse}
+	}
+	return nil
+}
+
+// keys of one direction.
+type keys struct{ rate, loaded, loss, jitter, limit agent.Key }
+
+func keysOf(d iperf3.Direction) keys {
+	if d == iperf3.Down {
+		return keys{agent.DownRate, agent.DownLoadedRTT, agent.DownLoss, agent.DownJitter, agent.DownLimit}
+	}
+	return keys{agent.UpRate, agent.UpLoadedRTT, agent.UpLoss, agent.UpJitter, agent.UpLimit}
+}
+
+func (m *measuring) need(d iperf3.Direction) float64 {
+	if d == iperf3.Down {
+		return m.Down
+	}
+	return m.Up
+}
+
+// prove measures one direction: up to the cap, and on request up to what the
+// line carries.
+func (m *measuring) prove(ctx context.Context, d iperf3.Direction) error {
+	need := m.need(d)
+	if need <= 0 && !m.Capacity {
+		return nil
+	}
+	t := iperf3.Test{
+		Direction: d, Duration: provingTime, Length: writeSize, NoDelay: true, TOS: background,
+		Rate: int64(headroom * need), Slot: m.slot.Slot,
+	}
+	if m.Capacity {
+		t.Length, t.Rate, t.Duration, t.Omit, t.TOS = 0, 0, fillingTime, fillingOmit, 0
+	}
+	w := &watcher{measuring: m, test: t}
+	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began = time.Now() }}
+	res, err := c.Run(ctx, m.target.AddrPort().String(), t)
+	if err != nil {
+		return err
+	}
+	m.note(d, w, res)
+	return nil
+}
+
+// note writes a direction's figures down.
+func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) {
+	sum, k := res.Sum(d == iperf3.Up), keysOf(d)
+	m.bytes += max(sum.Sent.Bytes, sum.Received.Bytes)
+	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.rate, sum.BitsPerS()).With(k.limit, w.limit(res, sum))
+	if rtts, _ := m.echo.between(w.began.Add(settled), w.began.Add(settled+res.Test.Duration)); m.idle > 0 {
+		if loaded := median(rtts); loaded > 0 {
+			m.e = m.e.With(k.loaded, loaded)
+		}
+	}
+}
+
+// boxBusy is the processor time, percent of one, from which the box may have
+// been the limit.
+const boxBusy = 90
+
+// limit says what held the rate down.
+func (w *watcher) limit(res *iperf3.Result, sum iperf3.Sum) string {
+	switch rate := sum.BitsPerS(); {
+	case w.test.Rate > 0 && rate >= float64(w.test.Rate)/headroom:
+		return byOffer
+	case res.RateCap > 0 && rate >= 0.9*float64(res.RateCap):
+		return byServer
+	case res.CPU.Total >= boxBusy:
+		return byBox
+	}
+	return byLine
+}
+
+// watcher ends a test when its answer is certain.
+type watcher struct {
+	*measuring
+	test  iperf3.Test
+	began time.Time
+	moved int64 // bytes that arrived since the connection had found its speed
+	since time.Duration
+	until time.Duration
+}
+
+// progress is told of each interval.
+func (w *watcher) progress(i iperf3.Interval) bool {
+	if w.test.Rate == 0 {
+		return false // looking for the capacity fills the line on purpose
+	}
+	if i.Start < settled {
+		return w.jammed(time.Now())
+	}
+	if w.moved == 0 {
+		w.since = i.Start
+	}
+	w.until = i.End
+	for _, s := range i.Streams {
+		if s.Sender {
+			w.moved += s.Acked
+		} else {
+			w.moved += s.Bytes
+		}
+	}
+	return w.proven() || w.jammed(time.Now())
+}
+
+// proven reports whether the line carries the cap without making anybody wait.
+func (w *watcher) proven() bool {
+	span := (w.until - w.since).Seconds()
+	if w.until < certainAt || span <= 0 || float64(w.moved)*8/span < certainRate*float64(w.test.Rate) {
+		return false
+	}
+	rtts, _ := w.echo.between(w.began.Add(settled), time.Now())
+	loaded := median(rtts)
+	return w.idle == 0 || loaded > 0 && loaded-w.idle < calm
+}
+
+// jammed reports whether everybody has to wait.
+func (w *watcher) jammed(now time.Time) bool {
+	if w.idle == 0 || now.Sub(w.began) < settled {
+		return false
+	}
+	// Questions that could have been answered without a jam.
+	end := now.Add(-w.idle - jam)
+	rtts, missing := w.echo.between(end.Add(-jamTime), end)
+	waits := missing
+	for _, r := range rtts {
+		if r > w.idle+jam {
+			waits++
+		}
+	}
+	return len(rtts)+missing >= enough && waits == len(rtts)+missing
+}
+
+// media sends datagrams as a call does, and sees what gets lost. What cannot be
+// had is left out: UDP may be blocked, which other probes say.
+func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
+	need := m.need(d)
+	if need <= 0 || m.Capacity {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, mediaBound)
+	defer cancel()
+	t := iperf3.Test{
+		UDP: true, Direction: d, Duration: mediaTime, Length: mediaSize, Rate: int64(min(need, mediaRate)),
+		Slot: m.slot.Slot,
+	}
+	c := iperf3.Client{Every: every, Login: m.Login}
+	res, err := c.Run(ctx, m.target.AddrPort().String(), t)
+	if err != nil {
+		return
+	}
+	sum, k := res.Sum(d == iperf3.Up), keysOf(d)
+	if sum.Packets == 0 {
+		return
+	}
+	m.bytes += sum.Packets * mediaSize
+	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.loss, sum.LossRatio()).With(k.jitter, sum.Jitter)
+	if drops := sum.DropRatio(); d == iperf3.Down && drops > 0 {
+		m.e = m.e.With(agent.LocalDrops, drops)
+	}
+}
