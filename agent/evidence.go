@@ -48,6 +48,7 @@ var Probes = []ProbeName{
 	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb, ProbeHello,
 	ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN, ProbeRelay, ProbeNATS,
 	ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink, ProbeAssignment,
+	ProbePorts, ProbeWalk, ProbeIdle, ProbeBandwidth, ProbeUplink,
 }
 
 // Outcome is what happened to one look. The zero value is NotLooked.
