@@ -48,6 +48,7 @@ var layers = map[string][]string{
 	"agent/round":                    {"agent"},
 	"agent/schedule":                 {},
 	"agent/spool":                    {},
+	"agent/schedule/quiet":           {},
 	"agent/strict":                   {},
 	"agent/profile":                  {"agent", "agent/strict"},
 	"agent/config":                   {"agent", "agent/spool", "agent/strict", "agent/wire/fleet"},

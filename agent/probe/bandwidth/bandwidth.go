@@ -1,15 +1,15 @@
 // Package bandwidth finds out whether a line carries what a video service needs,
 // in both directions, and how long packets wait and get lost while it does. It
 // proves the needed rate and no more: a test that is capped a little above it,
-// one direction at a time, ended as soon as the answer is certain. Only on
-// request does it look for the capacity.
+// one direction at a time, ended as soon as the answer is certain. Only if that
+// fails, or on request, does it fill the line for a few seconds.
 //
 // It measures against the vendor's reflector, or any iperf3 server. Latency is
 // measured by STUN Binding requests beside the test. It does not know when it
 // may run: package quiet does; nor what its figures mean: package assess judges.
 //
-// Other probes end within 6 s. This one takes up to 15 s, and more on request:
-// it runs alone, not within a round.
+// Other probes end within 6 s. This one takes 5 s on a line that is good enough
+// and up to 30 s otherwise: it runs alone, not within a round.
 package bandwidth
 
 import (
@@ -29,8 +29,7 @@ type Need struct {
 	// Echo answers latency probes (STUN Binding over UDP); zero: the server
 	// does, at the port that is measured against.
 	Echo netip.AddrPort
-	// Capacity looks for what the line can do at most, which fills it for
-	// several seconds.
+	// Capacity looks for what the line can do at most, even if it does enough.
 	Capacity bool
 	// Backup reports whether the practice is on its backup line, where nothing
 	// is measured. Nil: there is none.
@@ -48,14 +47,16 @@ func Of(t agent.Thresholds) Need {
 }
 
 const (
-	bound       = 15 * time.Second
-	idleTime    = time.Second
-	provingTime = 2 * time.Second
-	fillingTime = 5 * time.Second
-	fillingOmit = time.Second // while a connection finds its speed
-	mediaTime   = 800 * time.Millisecond
-	mediaBound  = 3 * time.Second // a network without UDP keeps silent
-	slotPatiece = 2 * time.Second // that a slot is waited for on the spot
+	bound        = 30 * time.Second
+	idleTime     = time.Second
+	provingTime  = 2 * time.Second
+	shortTime    = 3 * time.Second // of looking for what the line carries, if it is too little
+	fillingTime  = 5 * time.Second // of looking for what it carries at most
+	fillingOmit  = time.Second     // while a connection finds its speed
+	mediaTime    = 800 * time.Millisecond
+	mediaBound   = 3 * time.Second  // a network without UDP keeps silent
+	slotTime     = 10 * time.Second // of a line that is good enough
+	slotPatience = 2 * time.Second  // that a slot is waited for on the spot
 
 	headroom   = 1.1    // of the cap above the need
 	mediaRate  = 2.5e6  // bit/s, high definition
@@ -78,11 +79,7 @@ const (
 func Probe(n Need) agent.Probe {
 	return func(ctx context.Context, t agent.Target) agent.Evidence {
 		m := &measuring{Need: n, target: t, e: agent.See(agent.ProbeBandwidth, t, agent.Answered, "")}
-		limit := bound
-		if n.Capacity {
-			limit += 2 * (fillingTime + fillingOmit + time.Second)
-		}
-		within, cancel := context.WithTimeout(ctx, limit)
+		within, cancel := context.WithTimeout(ctx, bound)
 		defer cancel()
 		if why := m.run(within); why != nil {
 			return m.failed(ctx, why)
@@ -162,7 +159,7 @@ func (m *measuring) book(ctx context.Context) error {
 	c := iperf3.Client{Dial: dialer(&seen)}
 	var err error
 	m.slot, err = c.AskSlot(ctx, m.target.AddrPort().String(), iperf3.SlotRequest{
-		Box: m.Box, Rate: int64(headroom * max(m.Down, m.Up)), TakesMS: bound.Milliseconds(),
+		Box: m.Box, Rate: int64(headroom * max(m.Down, m.Up)), TakesMS: slotTime.Milliseconds(),
 	})
 	wait := time.Duration(m.slot.InMS) * time.Millisecond
 	switch {
@@ -174,7 +171,7 @@ func (m *measuring) book(ctx context.Context) error {
 		return postponed{reason: agent.ServerBusy}
 	case err != nil:
 		return unreached{reach.Classify(err, m.target.Addr)}
-	case m.slot.Slot == "" || wait > slotPatiece:
+	case m.slot.Slot == "" || wait > slotPatience:
 		return postponed{reason: agent.ServerBusy, until: wait}
 	}
 	return pause(ctx, wait)

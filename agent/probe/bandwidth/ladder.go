@@ -64,32 +64,42 @@ func (m *measuring) need(d iperf3.Direction) float64 {
 	return m.Up
 }
 
-// prove measures one direction: up to the cap, and on request up to what the
-// line carries.
+// prove measures one direction: up to the cap, and what the line carries at most
+// if that is less than is needed, or on request.
 func (m *measuring) prove(ctx context.Context, d iperf3.Direction) error {
 	need := m.need(d)
-	if need <= 0 && !m.Capacity {
+	if need > 0 {
+		rate, err := m.measure(ctx, d, iperf3.Test{
+			Duration: provingTime, Length: writeSize, NoDelay: true, TOS: background, Rate: int64(headroom * need),
+		})
+		if err != nil || rate >= need && !m.Capacity {
+			return err
+		}
+	} else if !m.Capacity {
 		return nil
 	}
-	t := iperf3.Test{
-		Direction: d, Duration: provingTime, Length: writeSize, NoDelay: true, TOS: background,
-		Rate: int64(headroom * need), Slot: m.slot.Slot,
-	}
+	t := iperf3.Test{Duration: shortTime, Omit: fillingOmit}
 	if m.Capacity {
-		t.Length, t.Rate, t.Duration, t.Omit, t.TOS = 0, 0, fillingTime, fillingOmit, 0
+		t.Duration = fillingTime
 	}
+	_, err := m.measure(ctx, d, t)
+	return err
+}
+
+// measure makes one test and notes its figures, bit/s.
+func (m *measuring) measure(ctx context.Context, d iperf3.Direction, t iperf3.Test) (float64, error) {
+	t.Direction, t.Slot = d, m.slot.Slot
 	w := &watcher{measuring: m, test: t}
 	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began = time.Now() }}
 	res, err := c.Run(ctx, m.target.AddrPort().String(), t)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	m.note(d, w, res)
-	return nil
+	return m.note(d, w, res), nil
 }
 
 // note writes a direction's figures down.
-func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) {
+func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) float64 {
 	sum, k := res.Sum(d == iperf3.Up), keysOf(d)
 	m.bytes += max(sum.Sent.Bytes, sum.Received.Bytes)
 	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.rate, sum.BitsPerS()).With(k.limit, w.limit(res, sum))
@@ -98,6 +108,7 @@ func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) {
 			m.e = m.e.With(k.loaded, loaded)
 		}
 	}
+	return sum.BitsPerS()
 }
 
 // boxBusy is the processor time, percent of one, from which the box may have
@@ -186,8 +197,11 @@ func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, mediaBound)
 	defer cancel()
+	carried, _ := m.e.Values.Num(keysOf(d).rate)
 	t := iperf3.Test{
-		UDP: true, Direction: d, Duration: mediaTime, Length: mediaSize, Rate: int64(min(need, mediaRate)),
+		UDP: true, Direction: d, Duration: mediaTime, Length: mediaSize,
+		// More than the line carries would only show that it does not.
+		Rate: int64(max(min(need, mediaRate, 0.8*carried), 10*mediaSize*8)),
 		Slot: m.slot.Slot,
 	}
 	c := iperf3.Client{Every: every, Login: m.Login}

@@ -316,6 +316,7 @@ func (s *session) openUDP(t *Test) (net.Conn, error) {
 }
 
 func (s *session) greet(conn net.Conn) error {
+	defer context.AfterFunc(s.ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })()
 	again := max(helloAgain, 3*s.rtt)
 	end := time.Now().Add(helloBound)
 	buf := make([]byte, 2048)

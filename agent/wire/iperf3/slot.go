@@ -118,9 +118,13 @@ func (zero) Read(b []byte) (int, error) {
 // slot answers the question for a slot.
 func (s *Server) slot(ctl control, from netip.AddrPort) {
 	ctl.within(paramsBound)
+	if s.Slot == nil {
+		_ = ctl.say(paramExchange) // as a stock server
+		return
+	}
 	b, err := readFrame(ctl, maxSlot)
 	q := SlotRequest{}
-	if err != nil || s.Slot == nil || json.Unmarshal(b, &q) != nil || q.Rate < 0 || q.TakesMS < 0 || q.TakesMS > maxWait.Milliseconds() {
+	if err != nil || json.Unmarshal(b, &q) != nil || q.Rate < 0 || q.TakesMS < 0 || q.TakesMS > maxWait.Milliseconds() {
 		_ = ctl.say(accessDenied)
 		return
 	}
