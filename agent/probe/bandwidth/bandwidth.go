@@ -166,7 +166,7 @@ func (m *measuring) book(ctx context.Context) error {
 	case seen != nil:
 		return unreached{*seen}
 	case errors.Is(err, iperf3.ErrNoSlots):
-		return nil
+		return pause(ctx, stockPause)
 	case errors.Is(err, iperf3.ErrBusy):
 		return postponed{reason: agent.ServerBusy}
 	case err != nil:

@@ -8,8 +8,8 @@ import "time"
 type pacer struct {
 	rate  float64 // bytes/s; 0: no limit
 	start time.Time
-	woken time.Time
-	sent  float64 // bytes
+	free  time.Time // before it nothing goes: what keeps twice the rate
+	sent  float64   // bytes
 }
 
 // slack is the longest gap that is made up for at once. Timers of busy machines
@@ -17,7 +17,7 @@ type pacer struct {
 const slack = 5 * time.Millisecond
 
 func newPacer(bitsPerS float64, now time.Time) pacer {
-	return pacer{rate: bitsPerS / 8, start: now, woken: now}
+	return pacer{rate: bitsPerS / 8, start: now, free: now}
 }
 
 // take says how many of at most most pieces of size bytes may go now, or, if
@@ -30,9 +30,13 @@ func (p *pacer) take(now time.Time, size, most int) (n int, wait time.Duration) 
 	if due < 0 {
 		return 0, time.Duration(-due / p.rate * float64(time.Second))
 	}
-	due = min(due, 2*p.rate*min(now.Sub(p.woken), slack).Seconds())
-	p.woken = now
-	n = min(int(due/float64(size))+1, most)
+	if wait := p.free.Sub(now); wait > 0 {
+		return 0, wait
+	}
+	piece := float64(size) / (2 * p.rate) // s, at twice the rate
+	late := min(now.Sub(p.free), slack)
+	n = min(int(due/float64(size))+1, int(late.Seconds()/piece)+1, most)
+	p.free = now.Add(time.Duration(float64(n)*piece*float64(time.Second)) - late)
 	p.sent += float64(n * size)
 	return n, 0
 }

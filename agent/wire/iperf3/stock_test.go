@@ -342,3 +342,5 @@ func TestOurOwnEnds(t *testing.T) {
 		})
 	}
 }
+
+func command(name string, args ...string) *exec.Cmd { return exec.Command(name, args...) }

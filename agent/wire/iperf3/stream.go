@@ -106,11 +106,18 @@ func ended(err error) error {
 	return err
 }
 
+// smallWrite is the smallest write that a cap makes of a larger one: a segment.
+const smallWrite = 1448
+
 // sendTCP writes until the run halts or the amount is sent.
 func (s *stream) sendTCP(r *run) error {
 	out := newWriter(s.conn, r.payload, r.file, &s.bytes)
 	pace := newPacer(r.pace, time.Now())
 	size := r.t.Length
+	if r.limited && r.t.Blocks == 0 {
+		// A cap is kept smoothly: no more at once than 10 ms of it.
+		size = min(size, max(int(r.pace/8/100), smallWrite))
+	}
 	for {
 		n, ok := r.turn(&pace, size, r.t.Burst)
 		if !ok {
