@@ -54,9 +54,10 @@ const (
 	fillingTime  = 5 * time.Second // of looking for what it carries at most
 	fillingOmit  = time.Second     // while a connection finds its speed
 	mediaTime    = 800 * time.Millisecond
-	mediaBound   = 3 * time.Second  // a network without UDP keeps silent
-	slotTime     = 10 * time.Second // of a line that is good enough
-	slotPatience = 2 * time.Second  // that a slot is waited for on the spot
+	mediaBound   = 3 * time.Second        // a network without UDP keeps silent
+	slotTime     = 10 * time.Second       // of a line that is good enough
+	stockPause   = 300 * time.Millisecond // a stock server recovers from the question for a slot
+	slotPatience = 2 * time.Second        // that a slot is waited for on the spot
 
 	headroom   = 1.1    // of the cap above the need
 	mediaRate  = 2.5e6  // bit/s, high definition
