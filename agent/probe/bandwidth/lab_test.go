@@ -134,3 +134,18 @@ func serveBehind(t *testing.T) agent.Target {
 	}
 	return target(at)
 }
+
+// stock runs Debian's iperf3 server.
+func stock(t *testing.T) agent.Target {
+	t.Helper()
+	program := lab.Program(t, "iperf3", "iperf3")
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	l.Close()
+	cmd := exec.Command(program, "-s", "--forceflush", "-p", fmt.Sprint(at.Port()))
+	lab.Start(t, cmd, func(p *lab.Process) bool { return strings.Contains(p.Said(), "Server listening") })
+	return target(at)
+}
