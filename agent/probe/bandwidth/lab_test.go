@@ -108,6 +108,10 @@ func shape(t *testing.T, bitsPerS int) {
 const roleVar = "SPRECHPROBE_BANDWIDTH_SERVE"
 
 func TestMain(m *testing.M) {
+	if d, err := time.ParseDuration(os.Getenv(delayVar)); err == nil {
+		fmt.Fprintln(os.Stderr, delay(d))
+		os.Exit(1)
+	}
 	at := os.Getenv(roleVar)
 	if at == "" {
 		os.Exit(m.Run())

@@ -42,6 +42,7 @@ const (
 	helloBound   = 5 * time.Second  // for the answer to a UDP hello
 	helloAgain   = 300 * time.Millisecond
 	helloTries   = 3
+	againPause   = 300 * time.Millisecond // a stock server recovers from a refusal
 )
 
 // Run makes one test against addr, "host:port", and returns what both ends
@@ -60,7 +61,10 @@ func (c *Client) Run(ctx context.Context, addr string, t Test) (*Result, error) 
 		return nil, err
 	}
 	var denied error
-	for _, p := range c.Login.paddings() {
+	for i, p := range c.Login.paddings() {
+		if i > 0 {
+			pause(ctx, againPause)
+		}
 		token, err := c.Login.token(p)
 		if err != nil {
 			return nil, err

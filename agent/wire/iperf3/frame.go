@@ -118,3 +118,13 @@ func readFrame(r io.Reader, limit uint32) ([]byte, error) {
 	_, err := io.ReadFull(r, body)
 	return body, err
 }
+
+// pause waits, but not beyond ctx.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

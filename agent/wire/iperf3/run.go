@@ -210,6 +210,7 @@ func (r *run) stopSending() {
 	r.halted.Do(func() {
 		close(r.halt)
 		r.end = time.Now()
+		r.seal()
 	})
 	if !r.began {
 		return
@@ -222,6 +223,17 @@ func (r *run) stopSending() {
 	<-r.sent
 }
 
+// seal notes what TCP receivers have got in the time of the test. They go on
+// reading, but what was still on its way does not count. A fixed amount and
+// datagrams do count to the last.
+func (r *run) seal() {
+	for _, s := range r.streams {
+		if s.sealed = r.began && !s.sends && !r.t.UDP && !r.t.bounded(); s.sealed {
+			s.total = s.count(r.end, false)
+		}
+	}
+}
+
 // stop ends everything, and notes what was counted up to the end.
 func (r *run) stop() {
 	r.stopSending()
@@ -230,7 +242,9 @@ func (r *run) stop() {
 	}
 	r.readers.Wait()
 	for _, s := range r.streams {
-		s.total = s.count(r.end, r.t.UDP)
+		if !s.sealed {
+			s.total = s.count(r.end, r.t.UDP)
+		}
 	}
 	r.cpu = r.cpu.since()
 }

@@ -126,15 +126,6 @@ func (s *Server) prepare(udp *net.UDPConn) {
 	s.udpTurn = map[netip.Addr]chan struct{}{}
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
-
 // arrival is a connection and its place in the order of all.
 type arrival struct {
 	net.Conn

@@ -34,6 +34,7 @@ type stream struct {
 
 	base     counts // when the omitted part ended
 	total    counts // when the test ended
+	sealed   bool   // total is final
 	before   counts // when the last interval ended
 	cwnd     uint32 // bytes, the largest seen
 	rtts     []time.Duration
@@ -106,8 +107,12 @@ func ended(err error) error {
 	return err
 }
 
-// smallWrite is the smallest write that a cap makes of a larger one: a segment.
-const smallWrite = 1448
+// readChunk is the most that is read at once.
+const readChunk = 256 << 10
+
+// smooth is the most that is moved at once where a cap is kept: 10 ms of it, but
+// a segment.
+func (r *run) smooth() int { return max(int(r.pace/8/100), 1448) }
 
 // sendTCP writes until the run halts or the amount is sent.
 func (s *stream) sendTCP(r *run) error {
@@ -115,8 +120,7 @@ func (s *stream) sendTCP(r *run) error {
 	pace := newPacer(r.pace, time.Now())
 	size := r.t.Length
 	if r.limited && r.t.Blocks == 0 {
-		// A cap is kept smoothly: no more at once than 10 ms of it.
-		size = min(size, max(int(r.pace/8/100), smallWrite))
+		size = min(size, r.smooth())
 	}
 	for {
 		n, ok := r.turn(&pace, size, r.t.Burst)
@@ -137,11 +141,14 @@ func (s *stream) sendTCP(r *run) error {
 
 // recvTCP reads until the connection ends or the run stops it.
 func (s *stream) recvTCP(r *run) error {
-	in := newDiscarder(s.conn)
 	pace := newPacer(r.pace, time.Now())
-	if !r.limited {
+	chunk := readChunk
+	if r.limited {
+		chunk = min(chunk, r.smooth())
+	} else {
 		pace.rate = 0 // the sender's pace is the sender's
 	}
+	in := newDiscarder(s.conn, make([]byte, chunk))
 	for {
 		n, err := in()
 		if err != nil {

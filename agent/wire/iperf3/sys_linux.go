@@ -206,8 +206,7 @@ func newWriter(c net.Conn, data []byte, file *os.File, count *atomic.Int64) func
 // newDiscarder returns what reads and throws away. TCP data is dropped in the
 // kernel without being copied (MSG_TRUNC, tcp(7)); the buffer is as large as is
 // said, for kernels that copy all the same.
-func newDiscarder(c net.Conn) func() (int, error) {
-	buf := make([]byte, 256<<10)
+func newDiscarder(c net.Conn, buf []byte) func() (int, error) {
 	raw := rawOf(c)
 	if raw == nil {
 		return func() (int, error) { return c.Read(buf) }
