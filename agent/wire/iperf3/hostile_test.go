@@ -338,7 +338,7 @@ func TestServerStops(t *testing.T) {
 }
 
 // against runs our client against a server that plays lines.
-func against(t *testing.T, test Test, lines func(c script)) (res *Result, err error, took time.Duration) {
+func against(t *testing.T, test Test, lines func(c script)) (res *Result, took time.Duration, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		here, there := net.Pipe()
@@ -368,7 +368,7 @@ func against(t *testing.T, test Test, lines func(c script)) (res *Result, err er
 			_ = c.Close()
 		}
 	})
-	return res, err, took
+	return res, took, err
 }
 
 // hear takes the cookie and the parameters.
@@ -437,7 +437,7 @@ func TestClientOfHostileServers(t *testing.T) {
 		{name: "results with nan", lines: func(c script) { c.tell(); c.frame(strings.Replace(goodResults, "1.001357", "-nan", 1)); c.silence() }, want: errResults},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			res, err, took := against(t, second, tt.lines)
+			res, took, err := against(t, second, tt.lines)
 			switch {
 			case tt.want != nil && !errors.Is(err, tt.want), tt.text != "" && (err == nil || !strings.Contains(err.Error(), tt.text)):
 				t.Errorf("%v, want %v %s", err, tt.want, tt.text)

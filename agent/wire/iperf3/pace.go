@@ -12,9 +12,13 @@ type pacer struct {
 	sent  float64   // bytes
 }
 
-// slack is the longest gap that is made up for at once. Timers of busy machines
-// are late by some milliseconds.
-const slack = 5 * time.Millisecond
+// slack is the longest gap that is made up for at once: timers of busy machines
+// are late by some milliseconds. Pieces that at twice the rate are further apart
+// than single are made up for one by one.
+const (
+	slack  = 5 * time.Millisecond
+	single = 500 * time.Microsecond
+)
 
 func newPacer(bitsPerS float64, now time.Time) pacer {
 	return pacer{rate: bitsPerS / 8, start: now, free: now}
@@ -35,6 +39,9 @@ func (p *pacer) take(now time.Time, size, most int) (n int, wait time.Duration) 
 	}
 	piece := float64(size) / (2 * p.rate) // s, at twice the rate
 	late := min(now.Sub(p.free), slack)
+	if piece > single.Seconds() {
+		late = 0
+	}
 	n = min(int(due/float64(size))+1, int(late.Seconds()/piece)+1, most)
 	p.free = now.Add(time.Duration(float64(n)*piece*float64(time.Second)) - late)
 	p.sent += float64(n * size)
