@@ -41,9 +41,11 @@ func FuzzServer(f *testing.F) {
 				synctest.Wait()
 			}
 			time.Sleep(5 * time.Minute) // of the bubble's own clock
+			s.mu.Lock()
 			if len(s.tests) != 0 || s.waiting != 0 {
 				t.Errorf("after %v the server still holds %d tests, %d connections", time.Since(start), len(s.tests), s.waiting)
 			}
+			s.mu.Unlock()
 			for _, c := range open {
 				_ = c.Close()
 			}

@@ -475,6 +475,7 @@ func TestClientIsCancelled(t *testing.T) {
 		if res == nil || res.Sum(true).Sent.Bytes == 0 {
 			t.Error("nothing is known of the test so far")
 		}
+		synctest.Wait() // the server hears of it
 		stop()
 		<-done
 		if !errors.Is(ended, ErrTerminated) {
