@@ -56,8 +56,9 @@ const (
 	mediaTime    = 800 * time.Millisecond
 	mediaBound   = 3 * time.Second        // a network without UDP keeps silent
 	slotTime     = 10 * time.Second       // of a line that is good enough
-	stockPause   = 300 * time.Millisecond // a stock server recovers from the question for a slot
-	slotPatience = 2 * time.Second        // that a slot is waited for on the spot
+	stockPause   = 300 * time.Millisecond // a stock server recovers from a client
+	stockTries   = 4
+	slotPatience = 2 * time.Second // that a slot is waited for on the spot
 
 	headroom   = 1.1    // of the cap above the need
 	mediaRate  = 2.5e6  // bit/s, high definition
@@ -66,7 +67,7 @@ const (
 	background = 8 << 2 // DSCP CS1, least effort: consultations go first
 )
 
-// Values of agent.LimitedBy.
+// Values of agent.DownLimit and agent.UpLimit.
 const (
 	byOffer  = "offer"
 	byServer = "server"
@@ -95,6 +96,7 @@ type measuring struct {
 	target agent.Target
 	e      agent.Evidence
 	slot   iperf3.SlotAnswer
+	stock  bool // the server knows no slots
 	echo   *latency
 	idle   time.Duration // median; 0: not known
 	bytes  int64         // that were moved
@@ -167,6 +169,7 @@ func (m *measuring) book(ctx context.Context) error {
 	case seen != nil:
 		return unreached{*seen}
 	case errors.Is(err, iperf3.ErrNoSlots):
+		m.stock = true
 		return pause(ctx, stockPause)
 	case errors.Is(err, iperf3.ErrBusy):
 		return postponed{reason: agent.ServerBusy}

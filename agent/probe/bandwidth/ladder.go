@@ -91,11 +91,25 @@ func (m *measuring) measure(ctx context.Context, d iperf3.Direction, t iperf3.Te
 	t.Direction, t.Slot = d, m.slot.Slot
 	w := &watcher{measuring: m, test: t}
 	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began = time.Now() }}
-	res, err := c.Run(ctx, m.target.AddrPort().String(), t)
+	res, err := m.test(ctx, c, t)
 	if err != nil {
 		return 0, err
 	}
 	return m.note(d, w, res), nil
+}
+
+// test makes a test. A stock server, which serves one after the other, turns
+// the next away or closes while it is not ready yet.
+func (m *measuring) test(ctx context.Context, c iperf3.Client, t iperf3.Test) (*iperf3.Result, error) {
+	for try := 1; ; try++ {
+		res, err := c.Run(ctx, m.target.AddrPort().String(), t)
+		if err == nil || res != nil || !m.stock || try == stockTries || errors.Is(err, iperf3.ErrDenied) {
+			return res, err
+		}
+		if err := pause(ctx, stockPause); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // note writes a direction's figures down.
@@ -205,7 +219,7 @@ func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
 		Slot: m.slot.Slot,
 	}
 	c := iperf3.Client{Every: every, Login: m.Login}
-	res, err := c.Run(ctx, m.target.AddrPort().String(), t)
+	res, err := m.test(ctx, c, t)
 	if err != nil {
 		return
 	}

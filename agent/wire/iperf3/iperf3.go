@@ -4,6 +4,9 @@
 // own that a foreign end never notices: a lease ([Slot]) that a client may ask
 // the server for, and local drops in results.
 //
+// It runs on Linux only: it leaves copying to the kernel where that can do
+// without (sendfile, MSG_TRUNC, UDP_SEGMENT), and copies where it cannot.
+//
 // It knows nothing of profiles, schedules and judgement. Who may test, how fast
 // and how long is decided by the server's Admit.
 //

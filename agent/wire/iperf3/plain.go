@@ -5,6 +5,9 @@ import (
 	"sync/atomic"
 )
 
+// worthFile is the size from which sendfile costs less than a write.
+const worthFile = 16 << 10
+
 // plainWriter sends the first n bytes of data by ordinary writes.
 func plainWriter(c net.Conn, data []byte, count *atomic.Int64) func(n int) error {
 	return func(n int) error {

@@ -119,8 +119,13 @@ func (s *stream) sendTCP(r *run) error {
 	out := newWriter(s.conn, r.payload, r.file, &s.bytes)
 	pace := newPacer(r.pace, time.Now())
 	size := r.t.Length
-	if r.limited && r.t.Blocks == 0 {
-		size = min(size, r.smooth())
+	if r.t.Blocks == 0 {
+		switch {
+		case r.limited:
+			size = min(size, r.smooth())
+		case r.pace == 0:
+			size = len(r.payload) // nobody sees where one write ends and another begins
+		}
 	}
 	for {
 		n, ok := r.turn(&pace, size, r.t.Burst)

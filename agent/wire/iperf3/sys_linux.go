@@ -153,9 +153,6 @@ func payloadFile(b []byte) *os.File {
 	return f
 }
 
-// worthFile is the size from which sendfile costs less than a write.
-const worthFile = 16 << 10
-
 // newWriter returns what sends the first n bytes of data, and counts what has
 // been taken over by the system. From file, if there is one, the kernel sends
 // the same bytes without copying them.
