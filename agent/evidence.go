@@ -45,10 +45,10 @@ const (
 
 // Probes lists the probes, in the order of a round.
 var Probes = []ProbeName{
-	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb, ProbeHello,
-	ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN, ProbeRelay, ProbeNATS,
-	ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink, ProbeAssignment,
-	ProbePorts, ProbeWalk, ProbeIdle, ProbeBandwidth, ProbeUplink,
+	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb,
+	ProbeHello, ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN,
+	ProbeRelay, ProbeNATS, ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink, ProbeAssignment,
+	ProbeBandwidth,
 }
 
 // Outcome is what happened to one look. The zero value is NotLooked.

@@ -293,10 +293,9 @@ const (
 var Reasons = []Reason{
 	Timeout, Reset, ResetAfter, Closed, PortUnreachable, HostUnreachable, NetUnreachable,
 	AdminProhibited, ProtoUnreach, TTLExceeded, NoRoute, LocalReject, NoNeighbour, Garbage,
-	ForeignAnswer, TooMuch, NotTLS, TLSAlert, TLSUnknownCA, TLSWrongName, TLSExpired,
-	TLSClock, HTTPAnswer, HTTPError, BlockPage, Redirect, UpgradeRefused, NoInfo,
-	Unauthorized, OpenRelay, AuthRefused, NXDomain, NoData, ServFail, DNSRefused,
-	Bogon, NoResolver, NoAddress, NoCarrier, NoLease, NoGateway, Cancelled,
-	Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Unclaimed, NotAccepted, Panicked, OtherError,
-	Unsupported, ServerBusy, LineInUse, BackupLine, TooFew, LostLarge, LostSome, NoProxy, NoIPv6, Panicked, OtherError,
+	ForeignAnswer, TooMuch, NotTLS, TLSAlert, TLSUnknownCA, TLSWrongName, TLSExpired, TLSClock,
+	HTTPAnswer, HTTPError, BlockPage, Redirect, UpgradeRefused, NoInfo, Unauthorized, OpenRelay,
+	AuthRefused, NXDomain, NoData, ServFail, DNSRefused, Bogon, NoResolver, NoAddress, NoCarrier,
+	NoLease, NoGateway, Cancelled, Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6,
+	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine,
 }
