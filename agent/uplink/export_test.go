@@ -6,3 +6,20 @@ import "time"
 func (u *Uplink) Pace(start, loss, most time.Duration) {
 	u.pace.start, u.pace.loss, u.pace.most, u.pace.window = start, loss, most, start
 }
+
+// AckLimit changes how long an acknowledgement is waited for, before Run.
+func (u *Uplink) AckLimit(d time.Duration) { u.ackLimit = d }
+
+// BeatEvery changes how often the uplink beats, before Run.
+func (u *Uplink) BeatEvery(d time.Duration) { u.beatEvery = d }
+
+// NewPace, Next, Connected and Lost are for looking at the pace itself.
+var NewPace = newPace
+
+func (p *pace) Next() time.Duration { return p.next() }
+func (p *pace) Connected()          { p.connected() }
+func (p *pace) Lost()               { p.lost() }
+func (p *pace) Sooner()             { p.sooner() }
+
+// Wait is how the client waits.
+var Wait = (*pace).wait

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -120,10 +121,16 @@ func (u *Uplink) send(ctx context.Context, conn *nats.Conn, r spool.Record) (uin
 
 // publish sends a message and waits for its acknowledgement.
 func (u *Uplink) publish(ctx context.Context, conn *nats.Conn, msg *nats.Msg) (acknowledgement, error) {
-	ctx, cancel := context.WithTimeout(ctx, ackLimit)
+	ctx, cancel := context.WithTimeout(ctx, u.ackLimit)
 	defer cancel()
 	var a acknowledgement
 	answer, err := conn.RequestMsgWithContext(ctx, msg)
+	for range 2 { // a cluster that is choosing its leader has nobody to answer
+		if !errors.Is(err, nats.ErrNoResponders) || !pause(ctx, 250*time.Millisecond) {
+			break
+		}
+		answer, err = conn.RequestMsgWithContext(ctx, msg)
+	}
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload) || err != nil && u.overPayload():
 		return a, errTooLong
@@ -140,6 +147,18 @@ func (u *Uplink) publish(ctx context.Context, conn *nats.Conn, msg *nats.Msg) (a
 		return a, errors.New("jetstream: an acknowledgement without a stream")
 	}
 	return a, nil
+}
+
+// pause waits and reports whether ctx is still alive.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
 }
 
 // overPayload reports whether the server ended the connection because a message
@@ -165,7 +184,7 @@ func (u *Uplink) beat(conn *nats.Conn, due bool) {
 	if u.news {
 		subject = u.states
 	}
-	b := fleet.Beat{Schema: fleet.BeatSchema, Seq: u.seq, Verdict: u.verdict, EveryS: (beatEvery * 3 / 2).Seconds()}
+	b := fleet.Beat{Schema: fleet.BeatSchema, Seq: u.seq, Verdict: u.verdict, EveryS: (u.beatEvery * 3 / 2).Seconds()}
 	quiet := u.mute || !news && !due
 	u.news = false
 	u.mu.Unlock()

@@ -93,6 +93,9 @@ func (u *Uplink) connected() {
 // not known before it was tried, and that is not at once: see [pace].
 func (u *Uplink) lost(err error) {
 	u.pace.lost()
+	if giveUp := u.giveUp.Load(); giveUp != nil {
+		(*giveUp)()
+	}
 	if !u.refused(err) && u.outcome() == agent.Answered {
 		u.set(agent.NotLooked, agent.Cancelled, "")
 		u.opts.Log.Info("reporting interrupted")

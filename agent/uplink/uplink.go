@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	mrand "math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,9 +41,11 @@ type Uplink struct {
 	boot                   string
 	spool                  *spool.Spool
 	pace                   *pace
+	ackLimit, beatEvery    time.Duration
 	wake                   chan struct{}
 	orders                 chan struct{} // there may be a new assignment
 	dialer                 atomic.Pointer[dialer]
+	giveUp                 atomic.Pointer[context.CancelFunc] // the wait for an acknowledgement
 
 	mu      sync.Mutex
 	state   agent.Evidence
@@ -84,7 +87,7 @@ func New(o Options) (*Uplink, error) {
 		return nil, err
 	}
 	u := &Uplink{opts: o, subject: subject, states: states, beats: beats, boot: o.Boot, spool: o.Spool,
-		pace: newPace(), wake: make(chan struct{}, 1), orders: make(chan struct{}, 1)}
+		pace: newPace(), ackLimit: ackLimit, beatEvery: beatEvery, wake: make(chan struct{}, 1), orders: make(chan struct{}, 1)}
 	u.state = agent.See(agent.ProbeUplink, u.target(), agent.NotLooked, agent.Cancelled)
 	return u, nil
 }
@@ -137,13 +140,27 @@ func (u *Uplink) Run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, d.drop)()
 	opts = append(append(opts, u.handlers()...), nats.SetCustomDialer(d),
 		nats.CustomReconnectDelay(func(int) time.Duration { u.pace.wait(ctx); return 0 }))
+	for {
+		if err := u.session(ctx, opts); err != nil || ctx.Err() != nil {
+			return err
+		}
+		u.lost(nil)
+		u.pace.wait(ctx)
+	}
+}
+
+// session uses one client for as long as it lives. It outlives its connections,
+// but gives up for good when a server sends it an error that it does not know.
+func (u *Uplink) session(ctx context.Context, opts []nats.Option) error {
+	given := make(chan struct{})
+	opts = append(slices.Clone(opts), nats.ClosedHandler(func(*nats.Conn) { close(given) }))
 	conn, err := nats.Connect("nats://vendor", opts...) // the dialer knows where he is
 	if err != nil {
 		return fmt.Errorf("report to %s: %w", u.target(), err)
 	}
 	stop := u.takeOrders(ctx, conn)
-	u.deliver(ctx, conn)
-	if s := d.latest.Load(); s != nil {
+	u.deliver(ctx, conn, given)
+	if s := u.dialer.Load().latest.Load(); s != nil {
 		s.Close() // or a server that takes nothing would be waited for
 	}
 	stop()
@@ -167,9 +184,9 @@ func (o Options) dialer(ctx context.Context, failed func(error)) (*dialer, error
 }
 
 // deliver sends whenever something waits, again after a while what was not
-// acknowledged, and beats between, until ctx ends.
-func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn) {
-	beats := time.NewTimer(mrand.N(beatEvery)) // not all boxes at the same second
+// acknowledged, and beats between, until ctx ends or the client has given up.
+func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn, given <-chan struct{}) {
+	beats := time.NewTimer(mrand.N(u.beatEvery)) // not all boxes at the same second
 	defer beats.Stop()
 	var again <-chan time.Time // one at a time, however many reports wait
 	for pause := firstPause; ; {
@@ -180,9 +197,11 @@ func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn) {
 			defer cancel()
 			u.flush(last, conn)
 			return
+		case <-given:
+			return
 		case <-beats.C:
 			due = true
-			beats.Reset(beatEvery)
+			beats.Reset(u.beatEvery)
 		case <-u.wake:
 		case <-again:
 		}
@@ -203,6 +222,9 @@ func (u *Uplink) deliver(ctx context.Context, conn *nats.Conn) {
 // flush sends what waits, oldest first, and reports false as soon as something
 // was not acknowledged.
 func (u *Uplink) flush(ctx context.Context, conn *nats.Conn) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u.giveUp.Store(&cancel) // the answer to what was lost with its connection never comes
 	for u.pace.isUp() {
 		r, ok := u.spool.Next()
 		if !ok {
