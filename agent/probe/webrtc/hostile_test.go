@@ -20,7 +20,11 @@ import (
 // was asked and with elsewhere from another one. It returns where it listens.
 func datagrams(t *testing.T, answer func(request []byte, reply, elsewhere func([]byte))) netip.AddrPort {
 	t.Helper()
-	addr := freshAddr()
+	return datagramsAt(t, freshAddr(), answer)
+}
+
+func datagramsAt(t *testing.T, addr netip.Addr, answer func(request []byte, reply, elsewhere func([]byte))) netip.AddrPort {
+	t.Helper()
 	listen := func() net.PacketConn {
 		c, err := net.ListenPacket("udp4", netip.AddrPortFrom(addr, 0).String())
 		if err != nil {

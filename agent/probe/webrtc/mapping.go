@@ -24,8 +24,12 @@ const maxDestinations = 6
 // address family, within 4 s in all, and compares how they saw that socket. A
 // destination that does not answer proves nothing, so it takes two answers: one
 // is NotLooked with too-few-answers, none is what happened at t (Silent, as a
-// rule). Values: destinations_count, mapped_ports_count, mapped_ips_count,
-// mapped_addr (as the first to answer saw it) and nat_mapping.
+// rule). A difference counts only if it shows again when all that answered are
+// asked once more, for a line that is dialled anew in between makes one, too; if it
+// does not, that is too-few-answers as well. Values: destinations_count,
+// mapped_ports_count, mapped_ips_count, mapped_addr (as the first to answer saw it)
+// and nat_mapping; the last is absent where all saw the same, but at one address: a
+// NAT that maps by address cannot be told from one that does not then.
 func Mapping(others []netip.AddrPort) agent.Probe {
 	return func(ctx context.Context, t agent.Target) agent.Evidence {
 		if e, bad := unaskable(agent.ProbeMapping, t); bad {
@@ -36,14 +40,23 @@ func Mapping(others []netip.AddrPort) agent.Probe {
 			return reach.Classify(err, t.Addr).Evidence(agent.ProbeMapping, t)
 		}
 		defer s.Close()
-		seen, first := survey(ctx, s, destinations(t.AddrPort(), others))
+		until := time.Now().Add(bound)
+		seen, first := survey(ctx, s, destinations(t.AddrPort(), others), mappingEnd)
+		again := seen
+		if seen.differ() {
+			again, _ = survey(ctx, s, seen.from(), left(until, mappingEnd))
+		}
 		switch {
 		case ctx.Err() != nil:
 			return agent.See(agent.ProbeMapping, t, agent.NotLooked, agent.Cancelled)
 		case len(seen) == 0:
 			return first.Evidence(agent.ProbeMapping, t)
+		case seen.differ() && !again.differ():
+			return found(seen.evidence(t), agent.NotLooked, agent.TooFew)
+		case len(seen) < 2:
+			return found(seen.evidence(t), agent.NotLooked, agent.TooFew)
 		default:
-			return compare(t, seen)
+			return again.judge(again.evidence(t))
 		}
 	}
 }
@@ -61,10 +74,15 @@ func destinations(first netip.AddrPort, others []netip.AddrPort) []netip.AddrPor
 	return all
 }
 
+// views are how destinations saw one socket.
+type views []view
+
+type view struct{ by, seen netip.AddrPort }
+
 // survey asks one destination after the other. Each may take an equal share of
 // the time that is left, so that one that is silent does not starve the rest.
-func survey(ctx context.Context, s *reach.Socket, to []netip.AddrPort) (seen []netip.AddrPort, first reach.Result) {
-	until := time.Now().Add(mappingEnd)
+func survey(ctx context.Context, s *reach.Socket, to []netip.AddrPort, within time.Duration) (seen views, first reach.Result) {
+	until := time.Now().Add(within)
 	for i, d := range to {
 		e := &ear{asked: d, req: newBinding()}
 		r := e.ask(ctx, s, time.Until(until)/time.Duration(len(to)-i))
@@ -72,7 +90,7 @@ func survey(ctx context.Context, s *reach.Socket, to []netip.AddrPort) (seen []n
 			first = r
 		}
 		if p := e.answer.public(); r.Outcome == agent.Answered && p.IsValid() {
-			seen = append(seen, p)
+			seen = append(seen, view{d, p})
 		}
 	}
 	if len(seen) == 0 && first.Outcome == agent.Answered { // an answer without an address
@@ -81,29 +99,50 @@ func survey(ctx context.Context, s *reach.Socket, to []netip.AddrPort) (seen []n
 	return seen, first
 }
 
-// compare says what at least one mapped address tells about the NAT.
-func compare(t agent.Target, seen []netip.AddrPort) agent.Evidence {
-	ips, ports := map[netip.Addr]bool{}, map[uint16]bool{}
-	for _, p := range seen {
-		ips[p.Addr()], ports[p.Port()] = true, true
+// from are the destinations that answered.
+func (v views) from() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, x := range v {
+		all = append(all, x.by)
 	}
-	o, why := agent.Answered, agent.Reason("")
-	if len(seen) < 2 {
-		o, why = agent.NotLooked, agent.TooFew
+	return all
+}
+
+// differ reports whether not all saw the same.
+func (v views) differ() bool {
+	return slices.ContainsFunc(v, func(x view) bool { return x.seen != v[0].seen })
+}
+
+// count is how many different things of the views there are.
+func count[T comparable](v views, of func(view) T) int {
+	all := map[T]bool{}
+	for _, x := range v {
+		all[of(x)] = true
 	}
-	e := agent.See(agent.ProbeMapping, t, o, why).
-		With(agent.Destinations, len(seen)).
-		With(agent.MappedIPs, len(ips)).
-		With(agent.MappedPorts, len(ports)).
-		With(agent.MappedAddr, seen[0].String())
+	return len(all)
+}
+
+func (v views) addrs() int { return count(v, func(x view) netip.Addr { return x.seen.Addr() }) }
+func (v views) ports() int { return count(v, func(x view) uint16 { return x.seen.Port() }) }
+
+// evidence is what at least one view shows.
+func (v views) evidence(t agent.Target) agent.Evidence {
+	return agent.See(agent.ProbeMapping, t, agent.Answered, "").
+		With(agent.Destinations, len(v)).
+		With(agent.MappedIPs, v.addrs()).
+		With(agent.MappedPorts, v.ports()).
+		With(agent.MappedAddr, v[0].seen.String())
+}
+
+// judge says what at least two views tell about the NAT.
+func (v views) judge(e agent.Evidence) agent.Evidence {
 	switch {
-	case len(seen) < 2:
-		return e
-	case len(ips) > 1:
+	case v.addrs() > 1:
 		return e.With(agent.Mapping, manyAddrs)
-	case len(ports) > 1:
+	case v.ports() > 1:
 		return e.With(agent.Mapping, manyMappings)
-	default:
+	case count(v, func(x view) netip.Addr { return x.by.Addr() }) > 1:
 		return e.With(agent.Mapping, oneMapping)
 	}
+	return e
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -18,7 +19,13 @@ import (
 // silent without one.
 func seeing(t *testing.T, addr string) netip.AddrPort {
 	t.Helper()
-	return datagrams(t, func(r []byte, reply, _ func([]byte)) {
+	return seeingAt(t, freshAddr(), addr)
+}
+
+// seeingAt is such a server on an address that others share.
+func seeingAt(t *testing.T, at netip.Addr, addr string) netip.AddrPort {
+	t.Helper()
+	return datagramsAt(t, at, func(r []byte, reply, _ func([]byte)) {
 		if p, err := netip.ParseAddrPort(addr); err == nil {
 			reply(respond(r, stun.ClassSuccessResponse, &stun.XORMappedAddress{IP: p.Addr().AsSlice(), Port: int(p.Port())}))
 		}
@@ -78,6 +85,43 @@ func TestMapping(t *testing.T) {
 		})
 	}
 	cases.Wait()
+}
+
+// A line that is dialled anew while it is looked at has two addresses or ports, but
+// not at the same time.
+func TestMappingOfALineThatIsDialledAnew(t *testing.T) {
+	var asked atomic.Int32
+	server := func() netip.AddrPort {
+		return datagrams(t, func(r []byte, reply, _ func([]byte)) {
+			port := 4711
+			if asked.Add(1) > 1 {
+				port = 4712
+			}
+			reply(respond(r, stun.ClassSuccessResponse, &stun.XORMappedAddress{IP: net.IPv4(192, 0, 2, 7), Port: port}))
+		})
+	}
+	first, second := server(), server()
+	e := webrtc.Mapping([]netip.AddrPort{second})(t.Context(), at(first, agent.UDP, agent.Plain))
+	check(t, e, brief{Outcome: agent.NotLooked, Reason: agent.TooFew})
+	if got := e.Values.Text(agent.Mapping); got != "" {
+		t.Errorf("nat_mapping = %q, want none", got)
+	}
+}
+
+// Two ports of one server cannot show what another server would see.
+func TestMappingByOneAddress(t *testing.T) {
+	for _, tt := range []struct{ second, want string }{{"192.0.2.7:4711", ""}, {"192.0.2.7:4712", "address-dependent"}} {
+		addr := freshAddr()
+		var to []netip.AddrPort
+		for _, seen := range []string{"192.0.2.7:4711", tt.second} {
+			to = append(to, seeingAt(t, addr, seen))
+		}
+		e := webrtc.Mapping(to[1:])(t.Context(), at(to[0], agent.UDP, agent.Plain))
+		check(t, e, brief{Outcome: agent.Answered}, agent.Destinations)
+		if got := e.Values.Text(agent.Mapping); got != tt.want {
+			t.Errorf("nat_mapping = %q, want %q", got, tt.want)
+		}
+	}
 }
 
 // The same destination twice, one in IPv6 clothes and one that cannot be
