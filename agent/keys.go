@@ -26,6 +26,7 @@ const (
 	ALGRewrite    Key = "alg_rewrite"
 	OtherAddr     Key = "other_addr"
 	Mapping       Key = "nat_mapping"
+	Filtering     Key = "nat_filtering"
 	Destinations  Key = "destinations_count"
 	MappedPorts   Key = "mapped_ports_count"
 	MappedIPs     Key = "mapped_ips_count"
@@ -136,6 +137,7 @@ var Keys = map[Key]KeyInfo{
 	ALGRewrite:    {Fact, "MAPPED-ADDRESS and XOR-MAPPED-ADDRESS differ"},
 	OtherAddr:     {Words, "another address of the STUN server, which it offers for comparisons (RFC 5780)"},
 	Mapping:       {Words, "endpoint-independent, address-dependent or several-addresses"},
+	Filtering:     {Words, "endpoint-independent, address-dependent or address-and-port-dependent"},
 	Destinations:  {Number, "destinations that answered the one socket"},
 	MappedPorts:   {Number, "different public ports they saw"},
 	MappedIPs:     {Number, "different public addresses they saw"},

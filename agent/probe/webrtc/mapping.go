@@ -21,15 +21,18 @@ const (
 const maxDestinations = 6
 
 // Mapping sends Binding requests from one socket to t and to others of the same
-// address family, within 4 s in all, and compares how they saw that socket. A
-// destination that does not answer proves nothing, so it takes two answers: one
-// is NotLooked with too-few-answers, none is what happened at t (Silent, as a
-// rule). A difference counts only if it shows again when all that answered are
-// asked once more, for a line that is dialled anew in between makes one, too; if it
-// does not, that is too-few-answers as well. Values: destinations_count,
-// mapped_ports_count, mapped_ips_count, mapped_addr (as the first to answer saw it)
-// and nat_mapping; the last is absent where all saw the same, but at one address: a
-// NAT that maps by address cannot be told from one that does not then.
+// address family, within 4 s, and compares how they saw that socket. A destination
+// that does not answer proves nothing, so it takes two answers: one is NotLooked
+// with too-few-answers, none is what happened at t (Silent, as a rule). A difference
+// counts only if it shows again when all that answered are asked once more, for a
+// line that is dialled anew in between makes one, too; if it does not, that is
+// too-few-answers as well.
+//
+// Values: destinations_count, mapped_ports_count, mapped_ips_count, mapped_addr (as
+// the first to answer saw it), nat_mapping and nat_filtering. nat_mapping is absent
+// where all saw the same, but at one address: a NAT that maps by address cannot be
+// told from one that does not then. nat_filtering is there only where t's server
+// offers to find it out (RFC 5780) and that is certain.
 func Mapping(others []netip.AddrPort) agent.Probe {
 	return func(ctx context.Context, t agent.Target) agent.Evidence {
 		if e, bad := unaskable(agent.ProbeMapping, t); bad {
@@ -41,7 +44,9 @@ func Mapping(others []netip.AddrPort) agent.Probe {
 		}
 		defer s.Close()
 		until := time.Now().Add(bound)
-		seen, first := survey(ctx, s, destinations(t.AddrPort(), others), mappingEnd)
+		to := destinations(t.AddrPort(), others)
+		filter := filtering(ctx, to[0], to[1:]) // before anything opens filters
+		seen, first := survey(ctx, s, to, left(until, mappingEnd))
 		again := seen
 		if seen.differ() {
 			again, _ = survey(ctx, s, seen.from(), left(until, mappingEnd))
@@ -55,9 +60,12 @@ func Mapping(others []netip.AddrPort) agent.Probe {
 			return found(seen.evidence(t), agent.NotLooked, agent.TooFew)
 		case len(seen) < 2:
 			return found(seen.evidence(t), agent.NotLooked, agent.TooFew)
-		default:
-			return again.judge(again.evidence(t))
 		}
+		e := again.judge(again.evidence(t))
+		if filter != "" {
+			e = e.With(agent.Filtering, filter)
+		}
+		return e
 	}
 }
 

@@ -94,7 +94,7 @@ func TestMappingOfALineThatIsDialledAnew(t *testing.T) {
 	server := func() netip.AddrPort {
 		return datagrams(t, func(r []byte, reply, _ func([]byte)) {
 			port := 4711
-			if asked.Add(1) > 1 {
+			if asked.Add(1) > 2 { // the first is asked whether it offers RFC 5780
 				port = 4712
 			}
 			reply(respond(r, stun.ClassSuccessResponse, &stun.XORMappedAddress{IP: net.IPv4(192, 0, 2, 7), Port: port}))
