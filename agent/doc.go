@@ -33,7 +33,7 @@
 //	   |
 //	schedule > round       when, and in which order
 //	   |
-//	probe/...  > Evidence  looking: link, dns, web, webrtc, nats, ports
+//	probe/...  > Evidence  looking: link, dns, web, webrtc, nats, ports, path, idle
 //	   |         (reach: one graded dial, with the sender of ICMP errors)
 //	assess     > Report    judging: Book and rule table; pure
 //	   |

@@ -4,8 +4,8 @@
 //
 // What a probe keeps (package probetest checks it for every probe):
 //
-//   - It returns before its context ends, and within 6 s in any case; only one
-//     that runs alone, outside a round, may name a bound of its own.
+//   - It returns before its context ends, and within 6 s in any case. Only one that
+//     runs outside rounds, at silences or at bandwidth, names a bound of its own.
 //   - A cancelled look is NotLooked with reason cancelled, never a failure.
 //   - Silence is Silent, grade E. Only package assess, which sees the controls
 //     of the round, raises it to D.

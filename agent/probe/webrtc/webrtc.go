@@ -1,7 +1,8 @@
 // Package webrtc asks STUN and TURN servers whether they can be reached and
-// what the way there does to an address: Binding over UDP, Allocate without
-// and with credentials over UDP, DTLS, TCP and TLS, and the mapping of the NAT
-// as several destinations see it.
+// what the way there does to addresses and packets: Binding over UDP, Allocate
+// without and with credentials over UDP, DTLS, TCP and TLS; how the NAT maps,
+// filters and forgets; and what becomes of large packets, of many at once and of
+// many flows.
 //
 // It does not know whose servers they are (only a certificate says that), what
 // a silence means, or what a video service does when one way is closed.
