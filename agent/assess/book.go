@@ -143,6 +143,9 @@ func (h *history) settle() look {
 // retried is the answer that came after failures, with what they had counted.
 func (h *history) retried() agent.Evidence {
 	e := h.newest.With(agent.Retried, h.fails)
+	if got, _ := h.before.Values.Num(agent.Received); got == 0 {
+		return e // nothing came at all: that was an outage
+	}
 	for _, k := range []agent.Key{agent.Sent, agent.Received} {
 		if n, counted := h.before.Values.Num(k); counted && e.Values[k] == nil {
 			e = e.With(k, n)

@@ -264,12 +264,12 @@ func natIPFlap(v *view, pr agent.Profile) []claim {
 func (v *view) otherOverTCP() []int {
 	for _, i := range v.mapped() {
 		udp, err := netip.ParseAddrPort(v.evidence[i].Values.Text(agent.MappedAddr))
-		if err != nil || !udp.Addr().Unmap().Is4() {
+		if err != nil || !outside(udp.Addr()) || udp.Addr().Unmap() == v.evidence[i].Target.Addr {
 			continue
 		}
 		for _, j := range v.of(agent.ProbeNATS) {
 			tcp, err := netip.ParseAddr(v.evidence[j].Values.Text(agent.ClientAddr))
-			if err == nil && tcp.Unmap().Is4() && tcp.Unmap() != udp.Addr().Unmap() {
+			if err == nil && outside(tcp) && tcp.Unmap() != v.evidence[j].Target.Addr && tcp.Unmap() != udp.Addr().Unmap() {
 				return []int{i, j}
 			}
 		}
@@ -290,4 +290,10 @@ func stunALG(v *view, pr agent.Profile) []claim {
 		}
 	}
 	return out
+}
+
+// outside reports whether a is an IPv4 address that a provider gives a line.
+func outside(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.Is4() && a.IsGlobalUnicast() && !a.IsPrivate()
 }

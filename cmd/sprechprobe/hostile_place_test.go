@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net"
@@ -88,6 +89,9 @@ func watchStrays(t *testing.T) *os.File {
 	return os.NewFile(uintptr(fd), "strays")
 }
 
+// arp is how questions and answers about IPv4 addresses on Ethernet begin (RFC 826).
+var arp = []byte{0, 1, 8, 0, 6, 4}
+
 // saw notes a packet.
 func (p *place) saw(b []byte) {
 	text := fmt.Sprintf("%x", b[:min(len(b), 40)])
@@ -98,6 +102,8 @@ func (p *place) saw(b []byte) {
 		if dst == nudge {
 			return
 		}
+	case len(b) >= 28 && bytes.HasPrefix(b, arp) && b[24] == 192 && b[25] == 168:
+		return // who has an address of the practice's own, the box's or the gateway's
 	case len(b) >= 40 && b[0]>>4 == 6 && b[24] == 0xff: // the kernel, as links come up
 		return
 	}

@@ -50,8 +50,7 @@ func wellFormed(t *testing.T, r agent.Report) {
 	}
 }
 
-var probes = []agent.ProbeName{agent.ProbeLink, agent.ProbeDNS, agent.ProbeWeb, agent.ProbeCaptive, agent.ProbeSTUN,
-	agent.ProbeMapping, agent.ProbeTURN, agent.ProbeRelay, agent.ProbeNATS, agent.ProbePorts, agent.ProbeUplink}
+var probes = agent.Probes
 
 func soundEvidence(e agent.Evidence) error {
 	graded := e.Grade == agent.GradeOf(e.Outcome) || e.Grade == agent.GradeE ||

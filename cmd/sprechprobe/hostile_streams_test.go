@@ -184,7 +184,7 @@ func certificatesOf(n int) tls.Certificate {
 	for i := n; i > 0; i-- {
 		key, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		c := &x509.Certificate{SerialNumber: big.NewInt(int64(i)), Subject: pkix.Name{CommonName: fmt.Sprintf("Authority %d", i)},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"*." + domain},
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 3, 0), DNSNames: []string{"*." + domain},
 			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 		if parent == nil {
 			parent, above = c, key
