@@ -52,9 +52,9 @@ func TestPage(t *testing.T) {
 	d := v.run(t)
 	const addr = "127.0.0.1:8080"
 	until(t, "the verdict on the page", func() bool {
-		return strings.Contains(page(addr, "/"), "Videosprechstunden sind von hier aus möglich")
+		return strings.Contains(page(addr, "/"), `class="verdict ready"`)
 	})
-	for _, want := range []string{`class="verdict ready"`, "Praxis Nord", "box-1", "Geprüft in", "kurz aus, grün (jetzt)"} {
+	for _, want := range []string{"Videosprechstunden sind von hier aus möglich", "Praxis Nord", "box-1", "Geprüft in", "kurz aus, grün (jetzt)"} {
 		if got := page(addr, "/"); !strings.Contains(got, want) {
 			t.Errorf("%q is not on the page:\n%s", want, got)
 		}
@@ -132,7 +132,7 @@ func TestPageBehindSystemdsDoor(t *testing.T) {
 	v.configure(t, "driver = \"none\"", "driver = \"none\"\n[page]\nshow = \"always\"\nlisten = \"127.0.0.1:9\"\nname = \"\"\n[schedule]\nevery = \"24h\"")
 	d := v.runBy(t, []string{activate, "--listen=127.0.0.1:80", "-E", "SSL_CERT_FILE", "-E", "RUNTIME_DIRECTORY"})
 	const addr = "127.0.0.1:80"
-	shown := func() bool { return strings.Contains(page(addr, "/"), "Videosprechstunden sind von hier aus möglich") }
+	shown := func() bool { return strings.Contains(page(addr, "/"), `class="verdict ready"`) }
 	until(t, "the page", shown)
 	v.configure(t, "name = \"Praxis Nord\"", "name = \"Praxis Süd\"")
 	d.signal(t, syscall.SIGHUP)
