@@ -19,12 +19,10 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 )
 
-// unclaimed reports whether the box belongs to nobody yet.
+// unclaimed reports whether the box belongs to nobody yet: it can be claimed, or
+// neither its configuration nor a grant names an owner.
 func (l *loop) unclaimed() bool {
-	if l.opts.Identity != nil {
-		return l.identity().Code != ""
-	}
-	return l.setup.Config.Box.Tenant == ""
+	return l.identity().Code != "" || l.setup.Config.Box.Tenant == ""
 }
 
 // showsPage reports whether the box is to show its page now.

@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/statuspage"
+	"github.com/sprechprobe/sprechprobe/hal/led"
+)
+
+func TestWhenThePageIsShown(t *testing.T) {
+	for _, tt := range []struct {
+		show         config.When
+		code, tenant string
+		want         bool
+	}{
+		{config.Never, "", "", false},
+		{config.Never, "7K4-QX2", "", false},
+		{config.Always, "", "acme", true},
+		{config.Unclaimed, "", "", true},               // nobody's, and not to be claimed: no vendor is configured
+		{config.Unclaimed, "7K4-QX2", "", true},        // waits to be claimed
+		{config.Unclaimed, "7K4-QX2", "planned", true}, // its owner-to-be is written down, but has not claimed it
+		{config.Unclaimed, "", "acme", false},
+	} {
+		l := &loop{opts: Options{Identity: func() Identity { return Identity{Code: tt.code} }}}
+		l.setup.Config.Page.Show, l.setup.Config.Box.Tenant = tt.show, tt.tenant
+		if got := l.showsPage(); got != tt.want {
+			t.Errorf("%s, code %q, tenant %q: shown %v, want %v", tt.show, tt.code, tt.tenant, got, tt.want)
+		}
+	}
+}
+
+// A claim that comes while the box runs takes the page away, and a button that
+// lets it forget brings it back: the box goes on with the setup that it has.
+func TestTheClaimTakesThePageAway(t *testing.T) {
+	var id Identity
+	c := config.Default()
+	c.Page.Show, c.Box.Tenant, c.Box.ID = config.Unclaimed, "acme", "box-1"
+	lit := &lamps{engine: led.NewEngine(nil, nil)}
+	l := newLoop(Options{Identity: func() Identity { return id }, Log: slog.New(slog.DiscardHandler)}, Setup{Config: c}, &examiner{}, lit, agent.Report{})
+	leaves := func(want bool) {
+		t.Helper()
+		if l.beat(); l.leaving != want || want && l.next.Config.Box.ID != "box-1" {
+			t.Errorf("code %q, page %v: leaves %v for %q, want %v", id.Code, l.notice != nil, l.leaving, l.next.Config.Box.ID, want)
+		}
+		l.leaving = false
+	}
+	leaves(false)
+	id.Code = "7K4-QX2"
+	leaves(true)
+	l.notice = &notice{page: statuspage.New(statuspage.Config{})}
+	leaves(false)
+	id.Code = ""
+	leaves(true)
+}
