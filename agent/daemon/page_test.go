@@ -3,10 +3,13 @@ package daemon
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/light"
 	"github.com/sprechprobe/sprechprobe/agent/statuspage"
+	"github.com/sprechprobe/sprechprobe/agent/steps"
 	"github.com/sprechprobe/sprechprobe/hal/led"
 )
 
@@ -54,4 +57,38 @@ func TestTheClaimTakesThePageAway(t *testing.T) {
 	leaves(false)
 	id.Code = ""
 	leaves(true)
+}
+
+// Whoever has just plugged the box in sees on the lights how far it gets: while
+// it looks, the network's lamp settles as soon as the service has answered.
+func TestLightsFollowTheSteps(t *testing.T) {
+	lit := &lamps{engine: led.NewEngine(nil, nil)}
+	l := newLoop(Options{Log: slog.New(slog.DiscardHandler)}, Setup{Config: config.Default()}, &examiner{}, lit, agent.Report{})
+	l.arrival.await(steps.Plan(nil, false))
+	plug := func(why agent.Trigger) {
+		l.started = time.Now()
+		l.arrival.begin(why)
+		l.judge()
+	}
+	shows := func(want light.Show) {
+		t.Helper()
+		if l.face.truth != want {
+			t.Errorf("the lights show %+v, want %+v", l.face.truth, want)
+		}
+	}
+	plug(agent.OnStart)
+	shows(light.Show{State: light.Checking})
+	l.see(agent.See(agent.ProbeDNS, agent.Target{}, agent.Answered, ""))
+	shows(light.Show{State: light.Checking})
+	l.see(agent.See(agent.ProbeWeb, agent.Target{}, agent.Answered, ""))
+	shows(light.Show{State: light.Checking, Online: true})
+
+	l.started, l.last = time.Time{}, agent.Report{Schema: agent.Schema, Verdict: agent.Offline}
+	l.arrival.end(l.last)
+	l.judge()
+	shows(light.Show{State: light.NoInternet})
+	plug(agent.OnSchedule) // nobody has plugged anything
+	shows(light.Show{State: light.NoInternet})
+	plug(agent.OnLink)
+	shows(light.Show{State: light.Checking})
 }
