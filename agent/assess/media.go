@@ -248,7 +248,7 @@ func natEDMNoRelay(v *view, pr agent.Profile) []claim {
 func natIPFlap(v *view, pr agent.Profile) []claim {
 	ix := v.pick(v.of(agent.ProbeMapping), func(e *agent.Evidence) bool {
 		n, _ := e.Values.Num(agent.MappedIPs)
-		return answered(e) && n > 1
+		return answered(e) && n > 1 && !v.ownTarget(e.Values.Text(agent.MappedAddr))
 	})
 	if len(ix) == 0 {
 		ix = v.otherOverTCP()
@@ -296,4 +296,11 @@ func stunALG(v *view, pr agent.Profile) []claim {
 func outside(a netip.Addr) bool {
 	a = a.Unmap()
 	return a.Is4() && a.IsGlobalUnicast() && !a.IsPrivate()
+}
+
+// ownTarget reports whether a public address is one of those that were asked: then
+// the box stands beside the service, and has several addresses itself.
+func (v *view) ownTarget(mapped string) bool {
+	ap, err := netip.ParseAddrPort(mapped)
+	return err == nil && v.any(v.where(remote), func(e *agent.Evidence) bool { return e.Target.Addr == ap.Addr().Unmap() })
 }

@@ -284,6 +284,9 @@ func (v *view) asked() (ix []int, sent, lost, ms float64) {
 		if e.Target.Variant == agent.Uncached || !answered(e) || !timed {
 			continue
 		}
+		if s == l {
+			s, l = 0, 0 // one that answers nothing is gone, and another stepped in
+		}
 		ix, sent, lost, ms, n = append(ix, i), sent+s, lost+l, ms+took, n+1
 	}
 	if n > 0 {

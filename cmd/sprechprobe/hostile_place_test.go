@@ -99,10 +99,10 @@ func (p *place) saw(b []byte) {
 	case len(b) >= 24 && b[0]>>4 == 4:
 		dst := netip.AddrPortFrom(netip.AddrFrom4([4]byte(b[16:])), binary.BigEndian.Uint16(b[22:]))
 		text = fmt.Sprintf("protocol %d to %s", b[9], dst)
-		if dst == nudge {
-			return
+		if dst == nudge || b[9] == unix.IPPROTO_ICMP && dst.Addr() == nudge.Addr() {
+			return // its gateway
 		}
-	case len(b) >= 28 && bytes.HasPrefix(b, arp) && b[24] == 192 && b[25] == 168:
+	case len(b) >= 28 && bytes.HasPrefix(b, arp) && (home(b[24:]) || home(b[14:])):
 		return // who has an address of the practice's own, the box's or the gateway's
 	case len(b) >= 40 && b[0]>>4 == 6 && b[24] == 0xff: // the kernel, as links come up
 		return
@@ -139,3 +139,6 @@ func (p *place) quiet(t *testing.T) {
 		}
 	}
 }
+
+// home reports whether an IPv4 address begins b that is one of the practice's own.
+func home(b []byte) bool { return b[0] == 192 && b[1] == 168 }
