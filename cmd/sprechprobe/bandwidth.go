@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -38,9 +39,13 @@ func bandwidth(ctx context.Context, e env, args []string) (int, error) {
 	if err != nil {
 		return exitUsage, err
 	}
-	for _, d := range m.directions {
+	for i, d := range m.directions {
 		m.test.Direction = d
 		res, err := m.run(ctx, e)
+		// A stock server takes nobody for a moment after a test.
+		for tries := 0; i > 0 && tries < 20 && errors.Is(err, syscall.ECONNREFUSED) && pause(ctx); tries++ {
+			res, err = m.run(ctx, e)
+		}
 		if err == nil || res != nil && len(res.Intervals) > 0 {
 			m.tell(e, res, err)
 		}
@@ -49,6 +54,16 @@ func bandwidth(ctx context.Context, e env, args []string) (int, error) {
 		}
 	}
 	return 0, nil
+}
+
+// pause waits a moment; it is false if ctx ended first.
+func pause(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(100 * time.Millisecond):
+		return true
+	}
 }
 
 func (m measuring) run(ctx context.Context, e env) (*iperf3.Result, error) {
