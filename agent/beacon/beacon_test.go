@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,9 +45,8 @@ func newKey(t *testing.T) key {
 type world struct {
 	t     *testing.T
 	key   key
+	mu    sync.Mutex // of what follows: the box reads and writes it meanwhile
 	state agent.Evidence
-	begin time.Time
-	at    []time.Duration
 	said  []fleet.SignedBeacon
 }
 
@@ -54,18 +55,40 @@ func (w *world) ask(_ context.Context, name string) ([]netip.Addr, error) {
 	if err != nil || !b.By(w.key.public) {
 		w.t.Errorf("asked for %q: %v", name, err)
 	}
-	w.at, w.said = append(w.at, time.Since(w.begin)), append(w.said, b)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, b)
 	return nil, errors.New("no such name")
+}
+
+func (w *world) now() agent.Evidence {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.state
+}
+
+// set moves the uplink.
+func (w *world) set(e agent.Evidence) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.state = e
+}
+
+// calls are what the box has said so far.
+func (w *world) calls() []fleet.SignedBeacon {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.said)
 }
 
 // box runs a box for as long as play does.
 func box(t *testing.T, play func(w *world)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, key: newKey(t), begin: time.Now(), state: uplink(agent.Silent, agent.Timeout)}
+		w := &world{t: t, key: newKey(t), state: uplink(agent.Silent, agent.Timeout)}
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() {
-			done <- beacon.Run(ctx, beacon.Options{Zone: zone, Key: w.key, Starts: 12, State: func() agent.Evidence { return w.state }, Ask: w.ask})
+			done <- beacon.Run(ctx, beacon.Options{Zone: zone, Key: w.key, Starts: 12, State: w.now, Ask: w.ask})
 		}()
 		play(w)
 		cancel()
@@ -89,22 +112,22 @@ func pass(d time.Duration) {
 func TestCallsForHelp(t *testing.T) {
 	box(t, func(w *world) {
 		pass(beacon.Patience - time.Minute)
-		if len(w.said) != 0 {
-			t.Errorf("called after %v", w.at)
+		if len(w.calls()) != 0 {
+			t.Errorf("called after %v", w.calls())
 		}
 		pass(beacon.Patience + 2*time.Minute)
-		if len(w.said) != 1 {
-			t.Fatalf("called %d times, want once", len(w.said))
+		if len(w.calls()) != 1 {
+			t.Fatalf("called %d times, want once", len(w.calls()))
 		}
 		want := fleet.Beacon{ID: fleet.ShortID(w.key.public), Reason: "timeout", Starts: 12, Seq: 1}
-		if w.said[0].Beacon != want {
-			t.Errorf("said %+v, want %+v", w.said[0].Beacon, want)
+		if w.calls()[0].Beacon != want {
+			t.Errorf("said %+v, want %+v", w.calls()[0].Beacon, want)
 		}
 		pass(24 * time.Hour)
-		if n := len(w.said); n < 10 || n > 14 {
+		if n := len(w.calls()); n < 10 || n > 14 {
 			t.Errorf("called %d times in a day, want about 12", n)
 		}
-		for i, b := range w.said {
+		for i, b := range w.calls() {
 			if b.Seq != uint64(i+1) {
 				t.Errorf("call %d has number %d", i+1, b.Seq)
 			}
@@ -117,13 +140,13 @@ func TestNewReason(t *testing.T) {
 	box(t, func(w *world) {
 		pass(2*beacon.Patience + time.Minute)
 		for i := range 60 {
-			w.state = uplink(agent.Refused, []agent.Reason{agent.AuthRefused, agent.TLSUnknownCA}[i%2])
+			w.set(uplink(agent.Refused, []agent.Reason{agent.AuthRefused, agent.TLSUnknownCA}[i%2]))
 			pass(time.Minute)
 		}
-		if n := len(w.said); n < 2 || n > 5 {
+		if n := len(w.calls()); n < 2 || n > 5 {
 			t.Errorf("called %d times in about an hour, want at most one in %v", n, beacon.Least)
 		}
-		if last := w.said[len(w.said)-1].Reason; last == "timeout" {
+		if last := w.calls()[len(w.calls())-1].Reason; last == "timeout" {
 			t.Error("the new reason was never said")
 		}
 	})
@@ -133,13 +156,13 @@ func TestNewReason(t *testing.T) {
 func TestSilentWhileHeard(t *testing.T) {
 	box(t, func(w *world) {
 		for range 100 {
-			w.state = uplink(agent.Answered, "")
+			w.set(uplink(agent.Answered, ""))
 			pass(time.Minute)
-			w.state = uplink(agent.Silent, agent.Timeout)
+			w.set(uplink(agent.Silent, agent.Timeout))
 			pass(beacon.Patience - time.Minute)
 		}
-		if len(w.said) != 0 {
-			t.Errorf("called after %v", w.at)
+		if len(w.calls()) != 0 {
+			t.Errorf("called after %v", w.calls())
 		}
 	})
 }
@@ -148,10 +171,10 @@ func TestSilentWhileHeard(t *testing.T) {
 func TestEveryState(t *testing.T) {
 	for _, e := range []agent.Evidence{uplink(agent.NotLooked, ""), uplink(agent.NotLooked, agent.Unclaimed), uplink(agent.Tampered, agent.TLSUnknownCA)} {
 		box(t, func(w *world) {
-			w.state = e
+			w.set(e)
 			pass(2*beacon.Patience + time.Minute)
-			if len(w.said) != 1 || strings.Trim(w.said[0].Reason, "abcdefghijklmnopqrstuvwxyz-") != "" {
-				t.Errorf("%v: said %+v", e, w.said)
+			if len(w.calls()) != 1 || strings.Trim(w.calls()[0].Reason, "abcdefghijklmnopqrstuvwxyz-") != "" {
+				t.Errorf("%v: said %+v", e, w.calls())
 			}
 		})
 	}
