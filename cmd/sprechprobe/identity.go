@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -36,7 +37,7 @@ type whoJSON struct {
 func showIdentity(_ context.Context, e env, args []string) (int, error) {
 	var grant string
 	if len(args) > 0 && args[0] == "adopt" {
-		if len(args) < 2 {
+		if len(args) < 2 || strings.HasPrefix(args[1], "-") && args[1] != "-" {
 			return exitUsage, errors.New("adopt wants the file of a grant, or - for what is typed")
 		}
 		grant, args = args[1], args[2:]
