@@ -41,9 +41,11 @@ func (o Options) settings(a fleet.Assignment) (Settings, error) {
 	if set.Profiles, err = o.used(a.Use, pushed); err != nil {
 		return set, err
 	}
-	costing := set.Profiles
-	if a.EveryS == 0 { // what the box's own profiles cost is its own affair
-		costing = slices.DeleteFunc(slices.Clone(costing), func(p agent.Profile) bool { _, ok := pushed[p.Name]; return !ok })
+	var costing []agent.Profile
+	for _, p := range set.Profiles {
+		if _, ok := pushed[p.Name]; ok || a.EveryS != 0 { // else it is the box's own affair
+			costing = append(costing, p)
+		}
 	}
 	return set, affordable(costing, set.Every)
 }
@@ -210,43 +212,26 @@ func Public(a netip.Addr) bool {
 	if a.Zone() != "" || !a.IsGlobalUnicast() || a.IsPrivate() {
 		return false
 	}
-	if a.Is6() {
-		if v4, ok := carried(a); ok {
-			return Public(v4)
-		}
+	if a.Is4() {
+		return public4(a.As4())
 	}
-	return !slices.ContainsFunc(closed, func(p netip.Prefix) bool { return p.Contains(a) })
+	return public6(a.As16())
 }
 
-// carried is the IPv4 address within an IPv6 one: of NAT64 (RFC 6052) and 6to4
-// (RFC 3056).
-func carried(a netip.Addr) (netip.Addr, bool) {
-	b := a.As16()
+// public4 knows what package netip does not: "this network" (RFC 1122), carriers'
+// inside (RFC 6598), protocol assignments (RFC 6890), reserved (RFC 1112).
+func public4(b [4]byte) bool {
+	return b[0] != 0 && !(b[0] == 100 && b[1]&0xc0 == 64) && !(b[0] == 192 && b[1] == 0 && b[2] == 0) && b[0] < 240
+}
+
+// public6 lets only 2000::/3 (RFC 4291) pass, less Teredo (RFC 4380), which may
+// carry any address; of NAT64 (RFC 6052) and 6to4 (RFC 3056) what they carry.
+func public6(b [16]byte) bool {
 	switch {
-	case nat64.Contains(a):
-		return netip.AddrFrom4([4]byte(b[12:16])), true
-	case sixToFour.Contains(a):
-		return netip.AddrFrom4([4]byte(b[2:6])), true
+	case string(b[:12]) == "\x00\x64\xff\x9b\x00\x00\x00\x00\x00\x00\x00\x00":
+		return Public(netip.AddrFrom4([4]byte(b[12:])))
+	case b[0] == 0x20 && b[1] == 0x02:
+		return Public(netip.AddrFrom4([4]byte(b[2:6])))
 	}
-	return netip.Addr{}, false
-}
-
-var (
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
-)
-
-// closed are the networks of which package netip does not know that they are not
-// public: "this network" (RFC 1122), carriers' inside (RFC 6598), protocol
-// assignments (RFC 6890), reserved (RFC 1112); and of IPv6 all but 2000::/3
-// (RFC 4291), less Teredo (RFC 4380), which may carry any address.
-var closed = []netip.Prefix{
-	netip.MustParsePrefix("0.0.0.0/8"),
-	netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("192.0.0.0/24"),
-	netip.MustParsePrefix("240.0.0.0/4"),
-	netip.MustParsePrefix("::/3"),
-	netip.MustParsePrefix("4000::/2"),
-	netip.MustParsePrefix("8000::/1"),
-	netip.MustParsePrefix("2001::/32"),
+	return b[0]>>5 == 1 && string(b[:4]) != "\x20\x01\x00\x00"
 }

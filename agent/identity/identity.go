@@ -22,7 +22,7 @@ import (
 // The files in the box's directory.
 const (
 	seedFile  = "device.nk" // the private key, an nkey seed
-	grantFile = "grant.pem"
+	grantFile = "grant"     // as it was sealed
 )
 
 // Identity is who the box is. It is a value that does not change: [Identity.Adopt]
@@ -119,13 +119,9 @@ func makeKey(dir string) error {
 // unclaimed, and says why.
 func (i *Identity) readGrant() {
 	path := filepath.Join(i.dir, grantFile)
-	text, err := strict.ReadFile(path)
+	sealed, err := strict.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
-	}
-	var sealed []byte
-	if err == nil {
-		sealed, err = fleet.DearmorGrant(text)
 	}
 	var g fleet.Grant
 	if err == nil {
@@ -224,7 +220,7 @@ func (i *Identity) adopt(sealed []byte, keys []string) (*Identity, error) {
 			return nil, err
 		}
 	}
-	if err := atomicfile.Replace(path, fleet.ArmorGrant(sealed)); err != nil {
+	if err := atomicfile.Replace(path, sealed); err != nil {
 		return nil, fmt.Errorf("keep the grant: %w", err)
 	}
 	next := *i

@@ -190,7 +190,7 @@ func TestAdopt(t *testing.T) {
 	if _, ok := id.Claimed(); ok {
 		t.Error("the old value changed")
 	}
-	if info, err := os.Stat(filepath.Join(dir, "grant.pem")); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(dir, "grant")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode().Perm(), err)
 	}
 }
@@ -252,17 +252,18 @@ func TestWhoseGrant(t *testing.T) {
 func TestBadGrantFiles(t *testing.T) {
 	v := fleettest.NewVendor(t)
 	dir := t.TempDir()
-	path := filepath.Join(dir, "grant.pem")
+	path := filepath.Join(dir, "grant")
 	id := open(t, dir)
-	good := fleet.ArmorGrant(v.Seal(fleet.GrantSchema, v.Grant(id.PublicKey(), nord, when)))
+	good := v.Seal(fleet.GrantSchema, v.Grant(id.PublicKey(), nord, when))
 	stranger := open(t, t.TempDir())
 	for name, bad := range map[string][]byte{
 		"empty":       {},
 		"half":        good[:len(good)/2],
 		"zeros":       make([]byte, 2000),
-		"another's":   fleet.ArmorGrant(v.Seal(fleet.GrantSchema, v.Grant(stranger.PublicKey(), nord, when))),
+		"another's":   v.Seal(fleet.GrantSchema, v.Grant(stranger.PublicKey(), nord, when)),
 		"too long":    bytes.Repeat([]byte("x"), 100<<10),
-		"not a grant": fleet.ArmorGrant([]byte("hello")),
+		"not a grant": []byte("hello"),
+		"armored":     fleet.ArmorGrant(good),
 	} {
 		t.Run(name, func(t *testing.T) {
 			write(t, path, bad)
@@ -270,7 +271,7 @@ func TestBadGrantFiles(t *testing.T) {
 			if _, ok := id.Claimed(); ok || id.Trouble() == nil || !strings.Contains(id.Trouble().Error(), path) {
 				t.Fatalf("claimed %v, trouble %v; want none and the file's name", ok, id.Trouble())
 			}
-			claimed, err := id.Adopt(good)
+			claimed, err := id.Adopt(fleet.ArmorGrant(good))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,8 +1,8 @@
 package fleet
 
 import (
-	"crypto/pbkdf2"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
@@ -22,17 +22,14 @@ const (
 // and each guess costs 4096 hashes, so nobody makes a key with the code of a box
 // that is about to be claimed. It is no secret.
 func Code(publicKey string) string {
-	sum, err := pbkdf2.Key(sha256.New, publicKey, []byte("sprechprobe claim code"), codeWork, 7)
-	if err != nil {
-		panic("fleet: claim code: " + err.Error()) // only for lengths that no hash has
+	sum := sha256.Sum256([]byte("sprechprobe claim code\n" + publicKey))
+	for range codeWork - 1 {
+		sum = sha256.Sum256(sum[:])
 	}
-	var bits uint64
-	for _, b := range sum {
-		bits = bits<<8 | uint64(b)
-	}
+	bits := binary.BigEndian.Uint64(sum[:])
 	var letters [codeLength]byte
 	for i := range codeLength - 1 {
-		letters[i] = byte(bits >> (51 - 5*i) & 31) // the first 55 of 56 bits
+		letters[i] = byte(bits >> (59 - 5*i) & 31) // the first 55 bits
 	}
 	letters[codeLength-1] = checkLetter(letters[:codeLength-1])
 	for i, l := range letters {

@@ -12,7 +12,7 @@ import (
 // The code of a key never changes: it stands on stickers and in mails.
 const (
 	knownKey  = "UBQRVYTO46TGVYZXANHPMNUJG3QZZUOEMZ3FUGMPSW5W7ZFYQBFNSIF7"
-	knownCode = "P10H-KJQ7-87M1"
+	knownCode = "WTAQ-W8AT-DREP"
 )
 
 const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

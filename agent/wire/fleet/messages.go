@@ -1,12 +1,10 @@
 package fleet
 
 import (
-	"bytes"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -206,21 +204,25 @@ func OpenAssignment(sealed []byte, a Address, keys []string) (Assignment, error)
 		return Assignment{}, err
 	}
 	var as Assignment
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&as); err != nil {
+	var fields map[string]json.RawMessage
+	switch err := errors.Join(json.Unmarshal(body, &as), json.Unmarshal(body, &fields)); {
+	case err != nil:
 		return Assignment{}, fmt.Errorf("%s: %w", AssignmentSchema, err)
-	}
-	switch _, err := d.Token(); {
-	case !errors.Is(err, io.EOF):
-		return Assignment{}, fmt.Errorf("%s: something follows it", AssignmentSchema)
 	case as.Tenant != a.Tenant || as.Box != a.Box:
 		return Assignment{}, fmt.Errorf("%s: it is for %.60q/%.60q", AssignmentSchema, as.Tenant, as.Box)
 	case as.Version == 0:
 		return Assignment{}, fmt.Errorf("%s: no version", AssignmentSchema)
 	}
+	for name := range fields {
+		if !slices.Contains(assignmentFields, name) {
+			return Assignment{}, fmt.Errorf("%s: unknown field %.60q", AssignmentSchema, name)
+		}
+	}
 	return as, nil
 }
+
+// assignmentFields are all that an assignment may have.
+var assignmentFields = []string{"tenant", "box", "version", "issued_at", "profiles", "use", "every_s"}
 
 // CheckBoxKey says whether s is the public key of a box: an nkey of type user. The
 // error does not repeat it.

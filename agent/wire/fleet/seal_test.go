@@ -228,6 +228,7 @@ func TestAssignment(t *testing.T) {
 		{"says where to report", more{good, []string{"tls://elsewhere.example"}}, `unknown field "servers"`},
 		{"a list", []int{1}, "cannot unmarshal"},
 		{"nothing", json.RawMessage("null"), "it is for"},
+		{"another case", json.RawMessage(`{"tenant":"acme","box":"nord","version":7,"Every_S":60}`), `unknown field "Every_S"`},
 	} {
 		_, err := fleet.OpenAssignment(v.Seal(fleet.AssignmentSchema, tt.a), nord, []string{v.Key()})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
