@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -99,22 +100,23 @@ func TestTroubleWithTheDisk(t *testing.T) {
 		o.Trouble = func(err error) { said = append(said, fmt.Sprint(err)) }
 		w := newWorld(t, 1, o)
 		w.open()
-		defer run(t, w.s)()
 		tries := 0
+		var well atomic.Bool
 		w.m.hook = func(_ int, op, name string) fault {
-			if op == "create" && strings.HasPrefix(name, onDisk) {
+			if !well.Load() && op == "create" && strings.HasPrefix(name, onDisk) {
 				tries++
 				return fault{err: syscall.EROFS}
 			}
 			return fault{}
 		}
+		defer run(t, w.s)()
 		w.put()
 		time.Sleep(time.Hour)
 		synctest.Wait()
 		if err := w.s.Status().Err; !errors.Is(err, syscall.EROFS) || tries < 100 || tries > 130 {
 			t.Errorf("after an hour: %v, tried %d times", err, tries)
 		}
-		w.m.hook = nil
+		well.Store(true)
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
 		if err := w.s.Status().Err; err != nil || w.m.size(onDisk) == 0 {
