@@ -225,9 +225,9 @@ func TestForgedLimit(t *testing.T) {
 	})
 	st := stream(t, s, nats.Secure(&tls.Config{RootCAs: ca.Pool(), Time: trusttest.At(trusttest.Today)}))
 	w := newWire(t, s.Addr().String())
-	w.forge = func(info string) string {
+	w.alter(func(info string) string {
 		return strings.NewReplacer(`"max_payload":1048576`, `"max_payload":1`, `"headers":true`, `"headers":false`).Replace(info)
-	}
+	})
 	u, _ := quick(t, uplink.Options{CA: file, Now: trusttest.At(trusttest.Today), Servers: []string{"tls://" + strings.TrimPrefix(w.url(), "nats://")}})
 	u.Offer(report(1))
 	until(t, "the report arrives", func() bool { return len(stored(t, st)) == 1 && waiting(u) == 0 })

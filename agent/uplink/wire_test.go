@@ -13,9 +13,8 @@ type wire struct {
 	l  net.Listener
 	to string
 
+	mu    sync.Mutex
 	forge func(info string) string // alters what a server says first; may be nil
-
-	mu   sync.Mutex
 	down bool
 	deaf bool
 	open map[net.Conn]bool
@@ -32,6 +31,14 @@ func newWire(t testing.TB, to string) *wire {
 	t.Cleanup(func() { l.Close(); w.cut() })
 	go w.serve()
 	return w
+}
+
+// alter has every later connection begin with what f makes of the server's
+// first words.
+func (w *wire) alter(f func(info string) string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.forge = f
 }
 
 func (w *wire) url() string { return "nats://" + w.l.Addr().String() }
@@ -53,11 +60,12 @@ func (w *wire) serve() {
 			continue
 		}
 		w.open[c], w.open[far] = true, true
+		forge := w.forge
 		w.mu.Unlock()
-		if w.forge != nil {
+		if forge != nil {
 			b := make([]byte, 4096)
 			n, _ := far.Read(b)
-			_, _ = c.Write([]byte(w.forge(string(b[:n]))))
+			_, _ = c.Write([]byte(forge(string(b[:n]))))
 		}
 		go w.pass(far, c, false)
 		go w.pass(c, far, true)
