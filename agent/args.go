@@ -16,6 +16,7 @@ var Args = map[Code][]string{
 	LinkSlow:           {"interface", "[speed]", "[duplex]"}, // speed in Mbit/s
 	AddressConflict:    {"addr"},
 	BoxPower:           {},
+	BoxStorage:         {},
 	LANUnstable:        {"gateway", "[lost]", "[of]", "[jitter_ms]"},
 	Interrupted:        {"hosts"},
 	WANRedial:          {},
@@ -81,4 +82,6 @@ var Args = map[Code][]string{
 	PortRangeUnknown:   {"host", "ports", "transport"},
 	CentralDown:        {"host"},
 	CentralAuth:        {"host"},
+	CentralFallback:    {"hosts"},     // "host:port", those that were passed over
+	ProfileRejected:    {"[version]"}, // of the settings
 }

@@ -75,6 +75,7 @@ const (
 	LinkSlow           Code = "link-slow"
 	AddressConflict    Code = "addr-conflict"
 	BoxPower           Code = "box-power"
+	BoxStorage         Code = "box-storage"
 	DHCPNone           Code = "dhcp-none"
 	GatewayUnreachable Code = "gw-unreach"
 	RouteLocal         Code = "route-local"
@@ -140,11 +141,13 @@ const (
 	PortRangeUnknown   Code = "portrange-unknown"
 	CentralDown        Code = "central-down"
 	CentralAuth        Code = "central-auth"
+	CentralFallback    Code = "central-fallback"
+	ProfileRejected    Code = "profile-rejected"
 )
 
 // Codes lists the catalogue in order.
 var Codes = []Code{
-	LinkDown, LinkSlow, AddressConflict, BoxPower, DHCPNone, GatewayUnreachable, RouteLocal, WANDown,
+	LinkDown, LinkSlow, AddressConflict, BoxPower, BoxStorage, DHCPNone, GatewayUnreachable, RouteLocal, WANDown,
 	LANUnstable, Interrupted, WANRedial, LineFailover, MTUBlackhole, MTULow, IPv6Only, IPv6Broken,
 	ClockWrong, Captive, DNSFail, DNSSlow, DNSFlaky, DNSNX, DNSBogon, DNSDrift, DNSDriftBlock,
 	DNSPartBlock, TISeries, GuestNet, ProxyRequired, TLSBigHello, TLSSNIReset, HTTPSBlock,
@@ -153,5 +156,5 @@ var Codes = []Code{
 	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, NATEDM, NATEDMNoRelay, NATIPFlap,
 	NATDouble, NATCGN, NATShort, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
 	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, CentralDown,
-	CentralAuth,
+	CentralAuth, CentralFallback, ProfileRejected,
 }

@@ -100,6 +100,7 @@ const (
 	Damaged       Key = "damaged_count"
 	SpoolBytes    Key = "spool_bytes"
 	InMemory      Key = "spool_in_memory"
+	PassedOver    Key = "passed_over"
 	Version       Key = "assignment_version"
 	DownRate      Key = "down_bits_per_s"
 	UpRate        Key = "up_bits_per_s"
@@ -210,6 +211,7 @@ var Keys = map[Key]KeyInfo{
 	Dropped:       {Number, "reports lost ever, because too many waited or the vendor would not take their size"},
 	Damaged:       {Number, "reports lost ever, because the box's disk lost them"},
 	SpoolBytes:    {Number, "what the waiting reports take, bytes"},
+	PassedOver:    {Words, "host:port of servers that were tried first and let nobody in, by blanks"},
 	InMemory:      {Fact, "the box's disk takes no reports: those that wait end with the power"},
 	Version:       {Number, "version of the settings that the vendor assigned"},
 	DownRate:      {Number, "what arrived at the box, bits per second of payload"},

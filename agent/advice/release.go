@@ -20,6 +20,7 @@ type selector struct {
 // other remedies are settings.
 var releases = map[agent.Code]selector{
 	agent.DNSDriftBlock:    {},
+	agent.DNSPartBlock:     {},
 	agent.HTTPSBlock:       {agent.HTTPS, agent.TCP},
 	agent.UDPAllBlock:      {"", agent.UDP},
 	agent.STUNUDPBlock:     {agent.STUN, agent.UDP},
@@ -76,11 +77,15 @@ func openings(f agent.Finding, r agent.Report, profiles []agent.Profile) []openi
 	if len(out) == 0 {
 		return fromArgs(want, f, r)
 	}
-	if f.Code == agent.DNSDriftBlock {
+	if byAddress(f.Code) {
 		return proven(out)
 	}
 	return out
 }
+
+// byAddress reports whether a finding is about addresses: its arguments name
+// those that are blocked, and no port.
+func byAddress(c agent.Code) bool { return c == agent.DNSDriftBlock || c == agent.DNSPartBlock }
 
 // proven keeps the openings that have a proof, or all where none has one: a
 // finding about addresses names no port, so only its evidence does.
@@ -153,7 +158,7 @@ func openingOf(t agent.Target, f agent.Finding, r agent.Report) opening {
 	d := dest{name: clean(t.Host), published: pins(t)}
 	if missing := list(f.Args, "addrs", "blocked"); f.Code != agent.PortRangePartial && len(missing) > 0 {
 		d.published = slices.DeleteFunc(d.published, func(a string) bool { return !slices.Contains(missing, a) })
-		if f.Code == agent.DNSDriftBlock {
+		if byAddress(f.Code) {
 			d.seen = without(missing, d.published)
 		}
 	}

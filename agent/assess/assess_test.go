@@ -384,6 +384,22 @@ var matrix = []struct {
 		}},
 	{id: "P01 credentials revoked", want: "central-auth", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
 		edit: func(w *world) { w.add(agent.See(agent.ProbeUplink, central, agent.Refused, agent.AuthRefused)) }},
+	{id: "P02 reports by the spare way", want: "central-fallback", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeUplink, central, agent.Answered, "").With(agent.PassedOver, "fleet.example:4222"))
+		}},
+	{id: "P04 nothing can be kept", want: "box-storage", verdict: "ready", caps: "ooo", cause: agent.CauseBox,
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeSelf, agent.Target{}, agent.Answered, "").With(agent.StateWritable, false))
+		}},
+	{id: "P04 reports wait in memory", want: "box-storage", verdict: "ready", caps: "ooo", cause: agent.CauseBox,
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeUplink, central, agent.Answered, "").With(agent.InMemory, true))
+		}},
+	{id: "P07 settings that the box does not take", want: "profile-rejected", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeAssignment, agent.Target{}, agent.Answered, agent.NotAccepted).With(agent.Version, 7))
+		}},
 	{id: "N33 report server away", want: "central-down", verdict: "ready", caps: "ooo",
 		edit: func(w *world) { w.add(agent.See(agent.ProbeUplink, central, agent.Silent, agent.Timeout)) }},
 	{id: "own firewall", want: "route-local", verdict: "unknown", caps: "???", cause: agent.CauseBox,

@@ -247,3 +247,28 @@ func (v *view) central(bad func(*agent.Evidence) bool) []claim {
 	t := v.evidence[ix[0]].Target
 	return one(found(ix, t.String(), "host", t.Host))
 }
+
+// centralFallback: the box reports, but not by the way that comes first.
+func centralFallback(v *view, _ agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeUplink), func(e *agent.Evidence) bool {
+		return e.Outcome == agent.Answered && e.Values.Text(agent.PassedOver) != ""
+	})
+	if len(ix) == 0 {
+		return nil
+	}
+	over := strings.Fields(v.evidence[ix[0]].Values.Text(agent.PassedOver))
+	return one(found(ix, "", "hosts", strings.Join(over, ", ")))
+}
+
+// profileRejected: the vendor assigned settings that the box does not take.
+func profileRejected(v *view, _ agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeAssignment), func(e *agent.Evidence) bool { return e.Reason == agent.NotAccepted })
+	if len(ix) == 0 {
+		return nil
+	}
+	version := ""
+	if n, told := v.evidence[ix[0]].Values.Num(agent.Version); told {
+		version = strconv.FormatFloat(n, 'f', 0, 64)
+	}
+	return one(found(ix, "", "version", version))
+}

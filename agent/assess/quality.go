@@ -53,6 +53,22 @@ func boxPower(v *view, _ agent.Profile) []claim {
 	return one(found(ix, ""))
 }
 
+// boxStorage: what the box keeps would not outlive a power cut.
+func boxStorage(v *view, _ agent.Profile) []claim {
+	ix := v.pick(v.of(agent.ProbeSelf), func(e *agent.Evidence) bool {
+		writable, seen := e.Values.Flag(agent.StateWritable)
+		return seen && !writable
+	})
+	ix = append(ix, v.pick(v.of(agent.ProbeUplink), func(e *agent.Evidence) bool {
+		lost, _ := e.Values.Flag(agent.InMemory)
+		return lost
+	})...)
+	if len(ix) == 0 {
+		return nil
+	}
+	return one(found(ix, ""))
+}
+
 // series is a look that sent many packets or questions.
 func series(e *agent.Evidence) (sent, lost float64) {
 	sent, _ = e.Values.Num(agent.Sent)

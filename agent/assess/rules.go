@@ -58,6 +58,8 @@ var rules = []rule{
 	{code: agent.AddressConflict, severity: agent.Major, cause: agent.CausePractice, global: true,
 		maskedBy: []agent.Code{agent.LinkDown}, find: addrConflict},
 	{code: agent.BoxPower, severity: agent.Major, cause: agent.CauseBox, global: true, find: boxPower},
+	{code: agent.BoxStorage, severity: agent.Minor, cause: agent.CauseBox, global: true, find: boxStorage,
+		harms: agent.Capabilities{agent.Reporting: agent.Limited}},
 	{code: agent.DHCPNone, severity: agent.Critical, cause: agent.CausePractice, global: true,
 		maskedBy: []agent.Code{agent.LinkDown}, find: dhcpNone, harms: all(agent.No)},
 	{code: agent.GatewayUnreachable, severity: agent.Critical, cause: agent.CausePractice, global: true,
@@ -209,4 +211,8 @@ var rules = []rule{
 		maskedBy: noNames, find: centralDown, harms: agent.Capabilities{agent.Reporting: agent.No}},
 	{code: agent.CentralAuth, severity: agent.Minor, cause: agent.CauseVendor, global: true,
 		maskedBy: noNames, find: centralAuth, harms: agent.Capabilities{agent.Reporting: agent.No}},
+	{code: agent.CentralFallback, severity: agent.Info, cause: agent.CauseUnknown, global: true,
+		maskedBy: noNames, find: centralFallback},
+	{code: agent.ProfileRejected, severity: agent.Info, cause: agent.CauseVendor, global: true,
+		find: profileRejected},
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -121,9 +123,12 @@ func (x *examiner) adopt(s Setup) {
 }
 
 // state is the directory of what must outlive a restart; empty where nothing has
-// to.
+// to, or where no daemon has run yet that would have made it.
 func (s Setup) state() string {
 	if len(s.Config.Central.Servers) == 0 {
+		return ""
+	}
+	if _, err := os.Stat(s.Config.StateDir); errors.Is(err, fs.ErrNotExist) {
 		return ""
 	}
 	return s.Config.StateDir

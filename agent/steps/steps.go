@@ -200,6 +200,7 @@ var stops = []struct {
 	{agent.NATSIdleCut, Group},
 	{agent.CentralDown, Report},
 	{agent.CentralAuth, Report},
+	{agent.BoxStorage, Report},
 }
 
 // Of says at which step a finding's matter lies, if at any.

@@ -34,7 +34,8 @@ type dialer struct {
 	servers []*url.URL      // in the order in which they are tried
 	opts    dial.Options
 	failed  func(error)
-	first   int // of the servers, in the next attempt
+	first   int                      // of the servers, in the next attempt
+	over    atomic.Pointer[[]string] // servers that were passed over for the newest connection
 	latest  atomic.Pointer[dial.Stream]
 }
 
@@ -79,6 +80,7 @@ func (d *dialer) Dial(string, string) (net.Conn, error) {
 		s, err := d.try(d.servers[(d.first+i)%len(d.servers)], i == len(d.servers)-1)
 		if err == nil {
 			d.latest.Store(s)
+			d.passed((d.first + i) % len(d.servers))
 			if d.ctx.Err() != nil {
 				d.drop()
 			}
@@ -91,6 +93,18 @@ func (d *dialer) Dial(string, string) (net.Conn, error) {
 		d.failed(err)
 	}
 	return nil, err
+}
+
+// passed notes which servers come before the one that answered: those that speak
+// plain NATS, if it is one behind a web port. Of equals none is the better way.
+func (d *dialer) passed(got int) {
+	var over []string
+	for _, s := range d.servers[:got] {
+		if rank(s) < rank(d.servers[got]) {
+			over = append(over, hostPort(s))
+		}
+	}
+	d.over.Store(&over)
 }
 
 // SkipTLSHandshake tells the client that TLS is done below.

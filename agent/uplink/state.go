@@ -31,6 +31,9 @@ func (u *Uplink) Evidence() agent.Evidence {
 	if st.Err != nil {
 		e = e.With(agent.InMemory, true)
 	}
+	if over := u.passedOver(); e.Outcome == agent.Answered && len(over) > 0 {
+		e = e.With(agent.PassedOver, agent.Printable(strings.Join(over, " "), 200))
+	}
 	return e
 }
 
@@ -41,6 +44,18 @@ func (u *Uplink) set(o agent.Outcome, why agent.Reason, detail string) {
 	if detail != "" {
 		u.state = u.state.With(agent.Detail, detail)
 	}
+}
+
+// passedOver are the servers that should have been reached before the one that was.
+func (u *Uplink) passedOver() []string {
+	d := u.dialer.Load()
+	if d == nil {
+		return nil
+	}
+	if over := d.over.Load(); over != nil {
+		return *over
+	}
+	return nil
 }
 
 func (u *Uplink) outcome() agent.Outcome {
@@ -56,12 +71,20 @@ func (u *Uplink) target() agent.Target {
 	if err != nil {
 		return t
 	}
-	t.Host = first.Hostname()
-	t.Port = usualPorts[first.Scheme]
-	if p, err := strconv.ParseUint(first.Port(), 10, 16); err == nil {
-		t.Port = uint16(p)
-	}
+	t.Host, t.Port = first.Hostname(), portOf(first)
 	return t
+}
+
+// portOf is the port of a server's URL.
+func portOf(u *url.URL) uint16 {
+	if p, err := strconv.ParseUint(u.Port(), 10, 16); err == nil {
+		return uint16(p)
+	}
+	return usualPorts[u.Scheme]
+}
+
+func hostPort(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), strconv.Itoa(int(portOf(u))))
 }
 
 // usualPorts are those of servers whose URL names none.

@@ -15,10 +15,10 @@ type wire struct {
 
 	mu    sync.Mutex
 	forge func(info string) string // alters what a server says first; may be nil
-	down bool
-	deaf bool
-	open map[net.Conn]bool
-	sent int // reports
+	down  bool
+	deaf  bool
+	open  map[net.Conn]bool
+	sent  int // reports
 }
 
 func newWire(t testing.TB, to string) *wire {
