@@ -26,6 +26,7 @@ const (
 type Bus struct {
 	Speech         Speech
 	User, Password string           // asked for where set
+	NKey           string           // the only user's public key, where set
 	Cert           *tls.Certificate // nil is the right one
 	JetStream      bool
 	Fallback       int // another port for WebSocket over TLS, where Speech is another
@@ -93,6 +94,9 @@ func (n *NATS) options(addr string, b Bus) *server.Options {
 	o := &server.Options{
 		ServerName: n.name, Host: addr, Port: n.port, NoSigs: true, NoLog: true,
 		Username: b.User, Password: b.Password, TLSTimeout: 5,
+	}
+	if b.NKey != "" {
+		o.Nkeys = []*server.NkeyUser{{Nkey: b.NKey}}
 	}
 	if b.JetStream {
 		o.JetStream, o.StoreDir = true, n.store

@@ -40,6 +40,8 @@ type row struct {
 	verdict agent.Verdict
 	caps    string      // direct, relay, group: o ok, l limited, n no, ? unknown, - not offered, * any
 	hd      agent.State // where it is harmed
+	report  agent.State // how it stands with the reports, where that is harmed
+	light   light.State // where the verdict alone does not say it
 	// asks are the lines of the release request, "UDP 3478 coturn.webprax.de", and
 	// once they are followed the practice is well.
 	asks []string
@@ -103,6 +105,7 @@ type scene struct {
 	t       *testing.T
 	row     row
 	undoing []func()
+	state   string // the box's directory for what outlives it
 }
 
 // later undoes an injection when the row has been played.
@@ -123,7 +126,7 @@ func (s *scene) block(match, verdict string) { s.later(s.Router.Block(match, ver
 func (s *scene) config(more string) string {
 	s.t.Helper()
 	path := filepath.Join(s.t.TempDir(), "sprechprobe.toml")
-	text := fmt.Sprintf("profiles = [%q]\n[box]\nid = \"matrix\"\ntenant = \"praxis\"\n[lights]\ndriver = \"none\"\n%s", s.profile(), more)
+	text := fmt.Sprintf("profiles = [%q]\nstate_dir = %q\n[spool]\ndir = %q\n[box]\nid = \"matrix\"\ntenant = \"praxis\"\n[lights]\ndriver = \"none\"\n%s", s.profile(), s.state, filepath.Join(s.state, "spool"), more)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		s.t.Fatal(err)
 	}
@@ -182,7 +185,7 @@ func repeats(r row) int {
 }
 
 func playOne(t *testing.T, p *practice.Practice, r row) {
-	s := &scene{Practice: p, t: t, row: r}
+	s := &scene{Practice: p, t: t, row: r, state: t.TempDir()}
 	defer s.undo()
 	if r.inject != nil {
 		r.inject(s)
@@ -242,7 +245,8 @@ func classify(r row, got agent.Report) string {
 		return missed
 	case !slices.Equal(want, have):
 		return wrongCause
-	case got.Verdict != r.verdict || !like(r.caps, caps(got)) || offersHD(got) && got.Capabilities[agent.HD] < r.hd:
+	case got.Verdict != r.verdict, !like(r.caps, caps(got)), offersHD(got) && got.Capabilities[agent.HD] < r.hd,
+		got.Capabilities[agent.Reporting] < r.report, light.Of(got).State != r.lights():
 		return wrongHarm
 	}
 	for _, n := range expected(r.notes) {
@@ -251,6 +255,17 @@ func classify(r row, got agent.Report) string {
 		}
 	}
 	return right
+}
+
+// lights is what the box is to show.
+func (r row) lights() light.State {
+	if r.light != light.Starting {
+		return r.light
+	}
+	return map[agent.Verdict]light.State{
+		agent.Ready: light.Ready, agent.VerdictLimited: light.Limited, agent.Blocked: light.Blocked,
+		agent.Offline: light.NoInternet, agent.VerdictUnknown: light.Unknown,
+	}[r.verdict]
 }
 
 func offersHD(r agent.Report) bool {
@@ -314,7 +329,7 @@ func told(r agent.Report) string {
 }
 
 func wanted(r row) string {
-	return fmt.Sprintf("%s, %s: %v, worth knowing %v", r.verdict, r.caps, expected(r.want), expected(r.notes))
+	return fmt.Sprintf("%s, %s, light %s: %v, worth knowing %v", r.verdict, r.caps, r.lights(), expected(r.want), expected(r.notes))
 }
 
 // strays fails if anything left the box for an address that it has no business

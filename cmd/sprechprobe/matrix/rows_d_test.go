@@ -13,6 +13,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
 	"github.com/sprechprobe/sprechprobe/agent/lab/middlebox"
 	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
+	"github.com/sprechprobe/sprechprobe/agent/light"
 )
 
 const (
@@ -63,6 +64,7 @@ var degraded = []row{
 		s.later(s.Internet.Names.Change(func(z *internet.Zone) { z.Drop = 0.3 }))
 	}},
 	{id: "D21", what: "the relay has two addresses, the firewall knows one", want: "dns-part-block", caps: "lll",
+		asks: []string{askSTUN, askTURNTCP, askTURNUDP},
 		also: []string{"198.18.7.98"}, inject: func(s *scene) {
 			const second = "198.18.7.98"
 			s.later(s.Core.Rule(practice.Diverted, "ip daddr "+second, "dnat ip to "+internet.TURNAddr.String()).Remove)
@@ -107,6 +109,7 @@ var blocked = []row{
 		asks:   []string{askSTUN, askTURNUDP, askTURNTCP},
 		inject: func(s *scene) { s.block("th dport { 3478, 5349 }", "drop") }},
 	{id: "X10", what: "another public port for each destination, and no relay", want: "nat-edm-no-relay turn-all-block", caps: "nnn",
+		asks: []string{askTURNTCP, askTURNUDP},
 		inject: func(s *scene) {
 			s.Router.SetNAT(practice.Symmetric)
 			s.later(func() { s.Router.SetNAT(practice.PortPreserving) })
@@ -126,7 +129,7 @@ var blocked = []row{
 		ours := func(name string, _ int) bool { return strings.HasSuffix(name, "webprax.de") }
 		s.later(s.Router.Divert("tcp dport 443", middlebox.ResetAfterHello(s.Router.Dial, ours)))
 	}},
-	{id: "X15", what: "the group servers moved, the rule did not", want: "dns-drift-block", caps: "oon",
+	{id: "X15", what: "the group servers moved, the rule did not", want: "dns-drift-block", caps: "oon", asks: askNATS,
 		also: []string{"198.18.7.91", "198.18.7.92", "198.18.7.93"}, inject: func(s *scene) {
 			for i, old := range internet.NATSAddrs {
 				name, now := []string{"nats1", "nats2", "nats3"}[i]+".webprax.de", []string{"198.18.7.91", "198.18.7.92", "198.18.7.93"}[i]
@@ -184,7 +187,7 @@ var blocked = []row{
 
 // Offline: nothing at all.
 var offline = []row{
-	{id: "X01", what: "cable out", want: "link-down", inject: func(s *scene) { s.later(s.Unplug()) }},
+	{id: "X01", what: "cable out", want: "link-down", light: light.NoLink, inject: func(s *scene) { s.later(s.Unplug()) }},
 	{id: "X03", what: "the gateway answers no ARP", want: "gw-unreach", inject: func(s *scene) { s.later(s.MuteGateway()) }},
 	{id: "X04", what: "the line is dead", want: "wan-down:isp", inject: func(s *scene) {
 		s.Router.IP("route replace blackhole default")
@@ -193,7 +196,7 @@ var offline = []row{
 	{id: "X04d", what: "the provider's router drops everything", want: "wan-down:isp", inject: func(s *scene) {
 		s.later(s.Provider.Block("meta nfproto ipv4", "drop").Remove)
 	}},
-	{id: "X02", what: "no address", want: "dhcp-none", inject: func(s *scene) {
+	{id: "X02", what: "no address", want: "dhcp-none", light: light.NoAddress, inject: func(s *scene) {
 		s.box("address flush dev eth0")
 		s.later(func() { s.box("address add 192.168.178.20/24 dev eth0\nroute add default via 192.168.178.1") })
 	}},
