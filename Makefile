@@ -60,7 +60,7 @@ lab: counterparts ## the fault matrix, played: every fault, every oddity 20 time
 fuzz: ## each fuzz target for a minute (FUZZTIME=10m for a release)
 	@for p in $$(grep -lr --include='*_test.go' '^func Fuzz' agent hal cmd | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' $$p/*_test.go | sed 's/func //'); do \
-	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-1m} ./$$p || exit 1; \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-1m} -fuzzminimizetime 5x ./$$p || exit 1; \
 	  done; done
 
 bench: ## the benchmarks, ten runs each for benchstat
