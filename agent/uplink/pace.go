@@ -8,8 +8,9 @@ import (
 )
 
 // pace spreads the attempts to connect, each over a window that doubles: a fleet
-// that lost its server at one moment comes back over half a minute and more, and
-// the longer the server was away, or the fewer it lets in, over the longer.
+// that lost its server at one moment comes back over a minute and more, and the
+// longer the server was away, or the fewer it lets in, over the longer. A hundred
+// thousand boxes are then 1700 in a second, TLS handshakes for a dozen cores.
 //
 // After the loss of a connection the first window is wide at once, for all others
 // may have lost theirs too. After a start it is small: boxes do not start
@@ -35,7 +36,7 @@ const (
 )
 
 func newPace() *pace {
-	p := &pace{start: 2 * time.Second, loss: 30 * time.Second, most: 5 * time.Minute, hurry: make(chan struct{}, 1)}
+	p := &pace{start: 2 * time.Second, loss: time.Minute, most: 5 * time.Minute, hurry: make(chan struct{}, 1)}
 	p.window = p.start
 	return p
 }
@@ -59,8 +60,10 @@ func (p *pace) lost() {
 	p.up = time.Time{}
 }
 
-// wait returns when the next attempt is due.
+// wait returns when the next attempt is due. The client tells of a loss beside it,
+// and maybe only then.
 func (p *pace) wait(ctx context.Context) {
+	p.lost()
 	select {
 	case <-p.hurry: // of an attempt that has been made
 	default:

@@ -53,11 +53,11 @@ func TestWindows(t *testing.T) {
 	}{
 		{"after a start", func(p paced) { tries(p, 1) }, 4 * time.Second},
 		{"long after a start", func(p paced) { tries(p, 20) }, 5 * time.Minute},
-		{"after a loss", func(p paced) { up(p, time.Hour) }, 30 * time.Second},
-		{"again after a loss", func(p paced) { up(p, time.Hour); tries(p, 1) }, time.Minute},
-		{"after a loss that followed an outage", func(p paced) { tries(p, 20); up(p, time.Hour) }, 30 * time.Second},
+		{"after a loss", func(p paced) { up(p, time.Hour) }, time.Minute},
+		{"again after a loss", func(p paced) { up(p, time.Hour); tries(p, 1) }, 2 * time.Minute},
+		{"after a loss that followed an outage", func(p paced) { tries(p, 20); up(p, time.Hour) }, time.Minute},
 		{"a server that takes and drops", func(p paced) {
-			for range 3 {
+			for range 2 {
 				up(p, time.Second)
 				tries(p, 1)
 			}
@@ -77,6 +77,25 @@ func TestWindows(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who waits has lost his connection, told or not.
+func TestWaitingIsALoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		long := 0
+		for range 100 {
+			p := uplink.NewPace()
+			p.Connected()
+			began := time.Now()
+			uplink.Wait(p, t.Context())
+			if time.Since(began) > 2*time.Second {
+				long++
+			}
+		}
+		if long < 50 {
+			t.Errorf("%d of 100 waits are longer than 2 s", long)
+		}
+	})
 }
 
 // A round does not wait for the next attempt, but rounds in a row do not become
