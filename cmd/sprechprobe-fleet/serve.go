@@ -131,6 +131,9 @@ func serve(ctx context.Context, e env, args []string) error {
 		h.Follow(ctx, func(m hub.Message) { reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
 		return nil
 	})
+	g.Go(func() error {
+		return h.Listen(ctx, func(m hub.Message) { reg.Hear(m.Subject, m.Boot, m.Payload, m.At) })
+	})
 	g.Go(func() error { reg.Run(ctx); return nil })
 	if s.keys != "" {
 		g.Go(func() error {

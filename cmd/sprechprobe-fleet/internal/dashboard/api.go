@@ -36,6 +36,9 @@ type apiBox struct {
 	// Where the box has called for help since it last reported.
 	BlockedReason agent.Reason `json:"blocked_reason,omitempty"`
 	BlockedAt     time.Time    `json:"blocked_at,omitzero"`
+	Queued        int          `json:"queued_count"`  // reports that wait in the box
+	Dropped       int64        `json:"dropped_count"` // reports that the box has lost
+	Behind        bool         `json:"behind"`        // the newest report waits there: capabilities and findings are of the past
 }
 
 func (s *Server) boxes(w http.ResponseWriter, r *http.Request) {
@@ -53,16 +56,14 @@ func (s *Server) boxes(w http.ResponseWriter, r *http.Request) {
 func apiBoxOf(b registry.Box, lang advice.Lang) apiBox {
 	r := b.Report
 	a := apiBox{
-		Tenant: b.Tenant, Box: b.Key.Box, Name: clean(r.Box.Name, 80), State: stateOf(b), Verdict: r.Verdict, Silent: b.Silent,
-		Sentence: labelsOf(lang).Unreadable, Capabilities: r.Capabilities, Findings: r.Findings, Version: r.Box.Version, Clock: r.Stamp.Clock,
+		Tenant: b.Tenant, Box: b.Key.Box, Name: clean(r.Box.Name, 80), State: stateOf(b), Verdict: b.Verdict(), Silent: b.Silent,
+		Sentence: sentence(b, lang), Capabilities: r.Capabilities, Findings: r.Findings, Version: r.Box.Version, Clock: r.Stamp.Clock,
 		EventAt: b.EventAt, ArrivedAt: b.ArrivedAt, FirstSeenAt: b.FirstSeen, IntervalS: b.Interval.Seconds(), Boot: b.Boot, Seq: r.Seq,
 		Reports: b.Reports, Duplicates: b.Duplicates, Late: b.Late, Unreadable: b.Unreadable,
+		Queued: b.Beat.Queued, Dropped: b.Beat.Dropped, Behind: b.Behind(),
 	}
 	if b.Blocked() {
 		a.BlockedReason, a.BlockedAt = b.Call.Reason, b.Call.At
-	}
-	if r.Schema != "" {
-		a.Sentence = advice.Sentence(r, lang)
 	}
 	if a.Findings == nil {
 		a.Findings = []agent.Finding{}

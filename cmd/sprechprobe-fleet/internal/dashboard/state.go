@@ -26,7 +26,7 @@ func stateOf(b registry.Box) state {
 	if b.Silent {
 		return silent
 	}
-	return state(b.Report.Verdict.String())
+	return state(b.Verdict().String())
 }
 
 func rank(s state) int {

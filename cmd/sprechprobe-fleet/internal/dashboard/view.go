@@ -156,22 +156,19 @@ func rowOf(b registry.Box, lang advice.Lang, now time.Time) row {
 		r.Name = b.Key.Box
 	}
 	if st == silent {
-		r.Before = l.Before + ": " + advice.VerdictWord(b.Report.Verdict, lang)
+		r.Before = l.Before + ": " + advice.VerdictWord(b.Verdict(), lang)
 	}
 	if b.Blocked() {
 		r.Before = fmt.Sprintf(l.Blocked, advice.ReasonWord(b.Call.Reason, lang)) + ", " + l.ago(now.Sub(b.Call.At))
 	}
+	r.Sentence = sentence(b, lang)
 	if b.Report.Schema == "" {
-		if b.Unreadable > 0 {
-			r.Sentence = l.Unreadable
-		}
 		return r
 	}
 	if b.Unreadable > 0 {
 		r.Unreadable = fmt.Sprintf(l.UnreadableSome, b.Unreadable)
 	}
 	r.ClockUnset = b.Report.Stamp.Clock != agent.ClockSet
-	r.Sentence = advice.Sentence(b.Report, lang)
 	r.Findings, r.More = findings(b, l, lang, now)
 	r.Capabilities = capabilities(b.Report, lang)
 	return r
@@ -179,6 +176,20 @@ func rowOf(b registry.Box, lang advice.Lang, now time.Time) row {
 
 // rowID names a row in the page. Tenants and boxes hold no dots.
 func rowID(k registry.Key) string { return "box." + k.Tenant + "." + k.Box }
+
+// sentence sums a box up. Of a report that still waits in the box only the verdict
+// is known.
+func sentence(b registry.Box, lang advice.Lang) string {
+	switch {
+	case b.Behind():
+		return advice.VerdictWord(b.Verdict(), lang)
+	case b.Report.Schema != "":
+		return advice.Sentence(b.Report, lang)
+	case b.Unreadable > 0:
+		return labelsOf(lang).Unreadable
+	}
+	return "" // it has only called for help
+}
 
 func profiles(r agent.Report) string {
 	out := ""

@@ -111,6 +111,11 @@ func (s *stage) openHub(ctx context.Context) (err error) {
 	s.tasks.Go(func() {
 		s.hub.Follow(ctx, func(m hub.Message) { s.reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
 	})
+	s.tasks.Go(func() {
+		if err := s.hub.Listen(ctx, func(m hub.Message) { s.reg.Hear(m.Subject, m.Boot, m.Payload, m.At) }); err != nil {
+			s.conf.Log.Warn("beats are not heard", "err", err)
+		}
+	})
 	s.tasks.Go(func() { s.reg.Run(ctx) })
 	return nil
 }

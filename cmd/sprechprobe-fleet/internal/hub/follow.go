@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
@@ -21,12 +22,12 @@ const (
 	maxHeader = 64 // bytes of a header value that we pass on
 )
 
-// Message is one report as it lay on the bus.
+// Message is one report as it lay on the bus, or one beat.
 type Message struct {
 	Subject string
 	Boot    string // the sender's run, empty where not given
 	Payload []byte
-	At      time.Time // when the bus stored it
+	At      time.Time // when the bus stored it, or a beat came
 }
 
 // stream makes the stream of the reports or brings it up to date.
@@ -70,6 +71,27 @@ func (h *Hub) Follow(ctx context.Context, take func(Message)) {
 		}
 		if !pause(ctx, wait/2+rand.N(wait/2)) {
 			return
+		}
+	}
+}
+
+// Listen hands take every beat, until ctx ends; take runs in one goroutine. Beats
+// lie in no stream: those that came while nobody listened are gone.
+func (h *Hub) Listen(ctx context.Context, take func(Message)) error {
+	beats := make(chan *nats.Msg, 1<<14)
+	for _, subject := range []string{fleet.States, fleet.Beats} {
+		sub, err := h.conn.ChanSubscribe(subject, beats)
+		if err != nil {
+			return fmt.Errorf("listen to beats: %w", err)
+		}
+		defer func() { _ = sub.Unsubscribe() }()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case m := <-beats:
+			take(Message{Subject: m.Subject, Boot: clip(m.Header.Get(fleet.HeaderBoot)), Payload: m.Data, At: time.Now()})
 		}
 	}
 }

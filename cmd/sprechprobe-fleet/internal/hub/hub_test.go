@@ -126,6 +126,39 @@ func TestFollowHandsOutTheNewestAndThenTheLive(t *testing.T) {
 	}
 }
 
+// Beats are heard as they come, also after the bus was away.
+func TestListen(t *testing.T) {
+	h := open(t, hub.Config{Listen: "127.0.0.1:0", Data: t.TempDir()})
+	ctx, cancel := context.WithCancel(t.Context())
+	got, done := make(chan hub.Message, 64), make(chan error, 1)
+	go func() { done <- h.Listen(ctx, func(m hub.Message) { got <- m }) }()
+	nc := dial(t, h.URL())
+	state, beat, err := fleet.BeatSubjects("acme", "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{state, beat} {
+		m := nats.NewMsg(subject)
+		m.Header.Set(fleet.HeaderBoot, strings.Repeat("b", 1000))
+		m.Data = []byte("{}")
+		heard := false
+		for tick := time.NewTicker(20 * time.Millisecond); !heard; { // until the subscription is there
+			if err := nc.PublishMsg(m); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case x := <-got:
+				heard = x.Subject == subject && string(x.Payload) == "{}" && len(x.Boot) == 64 && !x.At.IsZero()
+			case <-tick.C:
+			}
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Listen: %v", err)
+	}
+}
+
 func TestFollowOutlivesARemovedStream(t *testing.T) {
 	h := open(t, hub.Config{Listen: "127.0.0.1:0", Data: t.TempDir()})
 	nc := dial(t, h.URL())

@@ -19,6 +19,9 @@ const (
 	quietUnknown = 15 * time.Minute
 	// quietLeast keeps a fast box from flickering at each late report.
 	quietLeast = 30 * time.Second
+	// beatLeast and beatMost bound what a box may say about its beats.
+	beatLeast = 10 * time.Second
+	beatMost  = time.Hour
 	// ahead is how far a box's clock may run before ours is taken instead.
 	ahead = 5 * time.Minute
 )
@@ -65,14 +68,43 @@ func (e *entry) take(r agent.Report, boot string, arrived time.Time) {
 		return
 	}
 	e.heard(arrived)
+	if e.BeatAt.Add(e.beatLimit()).Before(arrived) {
+		e.Beat, e.BeatBoot, e.BeatAt = fleet.Beat{}, "", time.Time{} // whatever runs now does not beat
+	}
 	e.Reports++
 	e.count(r, boot)
-	at := eventTime(r, arrived)
-	if e.Reports > 1 && !e.newer(r, boot, at) {
+	at := e.eventTime(r, boot, arrived)
+	past := e.past(r, boot)
+	if past {
+		e.Late++
+	}
+	switch {
+	case e.Report.Schema == "": // better than nothing
+	case past:
+		return
+	case !e.newer(r, boot, at):
 		e.Late++
 		return
 	}
 	e.Report, e.Boot, e.EventAt = r, boot, at
+}
+
+// hear takes a beat. It comes by no stream, so that it is of now.
+func (e *entry) hear(b fleet.Beat, boot string, arrived time.Time) {
+	e.heard(arrived)
+	e.Beat, e.BeatBoot, e.BeatAt = b, boot, arrived
+}
+
+// past reports whether a report waited so long that the box has told of a newer
+// one meanwhile: then it is for the history, and changes nothing that is shown.
+func (e *entry) past(r agent.Report, boot string) bool {
+	return e.Beat.Seq > 0 && (boot != e.BeatBoot || r.Seq < e.Beat.Seq)
+}
+
+// beatLimit is how long a box may be silent that beats.
+func (e *entry) beatLimit() time.Duration {
+	every := time.Duration(min(e.Beat.EveryS, beatMost.Seconds()) * float64(time.Second))
+	return 2 * max(every, beatLeast)
 }
 
 // known reports whether this very report has come before, and remembers it.
@@ -106,10 +138,14 @@ func (e *entry) newer(r agent.Report, boot string, at time.Time) bool {
 	return !at.Before(e.EventAt)
 }
 
-// eventTime is when the report was made. The box is believed if its clock is
-// set and not ahead of ours; a box without a clock cannot say, so that the time
-// of arrival must do.
-func eventTime(r agent.Report, arrived time.Time) time.Time {
+// eventTime is when the report was made. Of the run that beats, the time since
+// the box's start says it, whatever its clock does. Otherwise the box is believed
+// if its clock is set and not ahead of ours; a box without a clock cannot say, so
+// that the time of arrival must do.
+func (e *entry) eventTime(r agent.Report, boot string, arrived time.Time) time.Time {
+	if old := e.Beat.Stamp.UptimeS - r.Stamp.UptimeS; boot != "" && boot == e.BeatBoot && r.Stamp.UptimeS > 0 && old > 0 && old < 1e9 {
+		return e.BeatAt.Add(-time.Duration(old * float64(time.Second)))
+	}
 	at := r.Stamp.At
 	if r.Stamp.Clock != agent.ClockSet || at.IsZero() || at.After(arrived.Add(ahead)) {
 		return arrived
@@ -142,6 +178,9 @@ func (e *entry) silent(now time.Time) bool {
 	limit := quietUnknown
 	if e.Interval > 0 {
 		limit = max(3*e.Interval, quietLeast)
+	}
+	if !e.BeatAt.IsZero() {
+		limit = e.beatLimit()
 	}
 	return now.Sub(e.ArrivedAt) > limit
 }

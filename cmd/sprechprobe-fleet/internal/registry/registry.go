@@ -32,8 +32,12 @@ type Box struct {
 
 	Reports    uint64 // read and taken, late ones included
 	Duplicates uint64 // dropped, for they had come before
-	Late       uint64 // older than the one shown
+	Late       uint64 // older than what was known of the box when they came
 	Unreadable uint64 // hostile, broken, or of a schema that we do not know
+
+	Beat     fleet.Beat // the newest one; Schema empty: none, or none for long
+	BeatBoot string     // the run that sent it
+	BeatAt   time.Time  // when it came
 
 	Revision uint64 // changes with everything above
 }
@@ -48,6 +52,20 @@ type Call struct {
 // Blocked reports whether the box is alive and cannot get through: it has called
 // since it last reported.
 func (b Box) Blocked() bool { return b.Call.At.After(b.ArrivedAt) }
+
+// Behind reports whether the box has made a newer report than the one shown,
+// which waits behind others.
+func (b Box) Behind() bool {
+	return b.Beat.Seq > 0 && (b.BeatBoot != b.Boot || b.Beat.Seq > b.Report.Seq)
+}
+
+// Verdict is the newest one known, which is not that of a report of the past.
+func (b Box) Verdict() agent.Verdict {
+	if b.Behind() {
+		return b.Beat.Verdict
+	}
+	return b.Report.Verdict
+}
 
 // Stats counts what concerns no single box.
 type Stats struct {
@@ -125,6 +143,30 @@ func (r *Registry) Call(k Key, c Call) {
 		e.Box.Call = c
 		r.changed(e)
 	}
+}
+
+// Hear reads one beat from the bus, in the way of Take.
+func (r *Registry) Hear(subject, boot string, payload []byte, arrived time.Time) {
+	tenant, box, _, err := fleet.ParseBeatSubject(subject)
+	if err != nil {
+		r.mu.Lock()
+		r.stats.Foreign++
+		r.mu.Unlock()
+		return
+	}
+	beat, err := fleet.DecodeBeat(payload)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entry(Key{tenant, box}, arrived)
+	if e == nil {
+		return
+	}
+	if err != nil {
+		r.unreadable(e, err, arrived)
+	} else {
+		e.hear(beat, boot, arrived)
+	}
+	r.changed(e)
 }
 
 // entry finds or makes the entry of a box; nil beyond the limit.

@@ -126,6 +126,107 @@ func TestWhichReportIsShown(t *testing.T) {
 	}
 }
 
+// beat is one of box one, made s seconds after start.
+func (b *bench) beat(boot string, seq uint64, v agent.Verdict, s, arrived int) {
+	b.Helper()
+	body, err := json.Marshal(fleet.Beat{Schema: fleet.BeatSchema, Seq: seq, Verdict: v, EveryS: 90, Queued: 7, Dropped: 3,
+		Stamp: agent.Stamp{UptimeS: 1000 + float64(s)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, subject, err := fleet.BeatSubjects(one.Tenant, one.Box)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Hear(subject, boot, body, start.Add(time.Duration(arrived)*time.Second))
+}
+
+// After an outage the box says how it stands, then what it has kept comes: none of
+// it is shown as if it were of now, and no verdict of the past turns up.
+func TestLateReportsNeverAlarm(t *testing.T) {
+	for _, clock := range []agent.Clock{agent.ClockSet, agent.ClockUnset} {
+		t.Run(string(clock), func(t *testing.T) {
+			b := newBench(t, 0)
+			b.take("a", report(1, 0), 1)
+			kept := func(boot string, seq uint64, s int) {
+				t.Helper()
+				r := report(seq, s)
+				r.Verdict = agent.Blocked
+				if r.Stamp.Clock = clock; clock == agent.ClockUnset {
+					r.Stamp.At = start.AddDate(-6, 0, 0)
+				}
+				b.take(boot, r, 9001)
+				if got := b.one(); got.Verdict() != agent.Ready {
+					t.Errorf("report %d of run %s, of the past, makes the box %s", seq, boot, got.Verdict())
+				}
+			}
+			b.beat("b", 12, agent.Ready, 9000, 9000)
+			if got := b.one(); !got.Behind() || got.Verdict() != agent.Ready || got.Beat.Queued != 7 || got.Beat.Dropped != 3 {
+				t.Errorf("after the beat: %+v", got)
+			}
+			kept("a", 2, 300) // of a run before
+			kept("b", 10, 8000)
+			kept("b", 11, 8400)
+			if got := b.one(); got.Late != 3 || got.Report.Seq != 1 {
+				t.Errorf("%d late, report %d shown, want 3 and 1", got.Late, got.Report.Seq)
+			}
+			newest := report(12, 8990)
+			newest.Stamp.Clock = clock
+			newest.Stamp.At = newest.Stamp.At.AddDate(5, 0, 0)
+			b.take("b", newest, 9002)
+			got := b.one()
+			if got.Behind() || got.Report.Seq != 12 || got.Late != 3 {
+				t.Errorf("the newest: %+v", got)
+			}
+			if want := start.Add(8990 * time.Second); !got.EventAt.Equal(want) || !got.ArrivedAt.Equal(start.Add(9002*time.Second)) {
+				t.Errorf("made %v, arrived %v; want %v, whatever the box's clock says", got.EventAt, got.ArrivedAt, want)
+			}
+		})
+	}
+}
+
+// A change is known as soon as the box tells it, before the report that has it.
+func TestStateComesAhead(t *testing.T) {
+	b := newBench(t, 0)
+	b.take("a", report(1, 0), 1)
+	b.beat("a", 5, agent.Blocked, 1200, 1200)
+	if got := b.one(); got.Verdict() != agent.Blocked || got.Report.Verdict != agent.Ready {
+		t.Errorf("verdict %s, of the report shown %s", got.Verdict(), got.Report.Verdict)
+	}
+}
+
+// A box whose program no longer beats is judged by its reports again.
+func TestNoMoreBeats(t *testing.T) {
+	b := newBench(t, 0)
+	b.beat("a", 5, agent.Blocked, 0, 0)
+	for i := range 3 {
+		b.take("older", report(uint64(i+1), 1000+i), 1001+i)
+	}
+	if got := b.one(); got.Verdict() != agent.Ready || got.Report.Seq != 3 || got.Late != 0 {
+		t.Errorf("%s by report %d, %d late", got.Verdict(), got.Report.Seq, got.Late)
+	}
+}
+
+// Beats tell a box that has little to report from one that is gone.
+func TestSilenceOfABoxThatBeats(t *testing.T) {
+	b := newBench(t, 0)
+	for i := range 4 {
+		r := report(uint64(i+1), i*3600)
+		b.take("a", r, i*3600)
+	}
+	for _, tt := range []struct {
+		after int // seconds since the last beat
+		want  bool
+	}{{60, false}, {179, false}, {181, true}} {
+		b.beat("a", 4, agent.Ready, 20000, 20000)
+		b.now = start.Add(time.Duration(20000+tt.after) * time.Second)
+		b.beat("a", 4, agent.Ready, 20000, 20000)
+		if got := b.one().Silent; got != tt.want {
+			t.Errorf("%d s after the last beat: silent %v", tt.after, got)
+		}
+	}
+}
+
 func TestTheSubjectNamesTheBox(t *testing.T) {
 	b := newBench(t, 0)
 	r := report(1, 0)
@@ -276,9 +377,14 @@ func FuzzTake(f *testing.F) {
 	f.Add("sprechprobe.v1.acme.one.up.report", "", []byte(`{"schema":"sprechprobe.report/1","stamp":{"at":"2026-01-01T00:00:00Z","clock":"synced","uptime_s":1e308}}`))
 	f.Add("x", "", []byte(`{`))
 	r := registry.New(registry.Config{MaxBoxes: 100})
+	f.Add("sprechprobe.v1.acme.one.up.hb", "a", []byte(`{"schema":"sprechprobe.beat/1","seq":1,"every_s":1e308,"stamp":{"uptime_s":-1e308}}`))
 	f.Fuzz(func(t *testing.T, subject, boot string, payload []byte) {
 		r.Take(subject, boot, payload, start)
+		r.Hear(subject, boot, payload, start)
 		r.Take(subject, boot, payload, start)
+		for _, b := range r.Boxes() {
+			b.Verdict()
+		}
 		if n := len(r.Boxes()); n > 100 {
 			t.Errorf("%d boxes of 100", n)
 		}
