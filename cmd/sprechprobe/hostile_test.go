@@ -221,7 +221,7 @@ func (h hostile) settle(t *testing.T, i int, ca string, cert tls.Certificate) (*
 		filepath.Join(v.dir, "profiles.d"), netip.AddrPortFrom(w.addr, namePort), v.write(t, "password", []byte("secret\n")))
 	if h.central != "" {
 		config = fmt.Appendf(config, "[box]\ntenant = \"acme\"\n[central]\nservers = [\"%s://%s\"]\n[spool]\ndir = %q\n",
-			h.central, netip.AddrPortFrom(w.addr, centralPort), filepath.Join(v.dir, "spool"))
+			h.central, netip.AddrPortFrom(w.addr, centralPort), filepath.Join(v.dir, "kept"))
 	}
 	v.config = v.write(t, "sprechprobe.toml", config)
 	return w, v

@@ -73,20 +73,24 @@ func manager(t *testing.T, dir string) (path string, said *text) {
 // bus is the vendor's NATS server with its stream of reports.
 func bus(t *testing.T) (url string, reports func() []agent.Report) {
 	t.Helper()
-	s, reports := newBus(t)
+	s, reports := newBus(t, nil)
 	return s.ClientURL(), reports
 }
 
-func newBus(t *testing.T) (*server.Server, func() []agent.Report) {
+func newBus(t *testing.T, edit func(*server.Options), opts ...nats.Option) (*server.Server, func() []agent.Report) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	o := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true}
+	if edit != nil {
+		edit(o)
+	}
+	s, err := server.NewServer(o)
 	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("bus is not ready")
 	}
-	nc, err := nats.Connect(s.ClientURL())
+	nc, err := nats.Connect(s.ClientURL(), append(opts, nats.InProcessServer(s))...)
 	must(t, err)
 	t.Cleanup(nc.Close)
 	js, err := jetstream.New(nc)
@@ -277,7 +281,7 @@ func TestVendorLostDuringARound(t *testing.T) {
 		return
 	}
 	v := newVendor(t)
-	s, reports := newBus(t)
+	s, reports := newBus(t, nil)
 	mute, err := net.ListenPacket("udp", "127.0.0.1:0") // the first resolver never answers: each round takes a second
 	must(t, err)
 	defer mute.Close()
