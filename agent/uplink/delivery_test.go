@@ -397,6 +397,46 @@ func TestFallback(t *testing.T) {
 	}
 }
 
+// A server that says a byte now and then is not waited for.
+func TestSlowServer(t *testing.T) {
+	s := bus(t, func(o *server.Options) {
+		o.Websocket = server.WebsocketOpts{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoTLS: true}
+	})
+	st := stream(t, s)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				for _, b := range []byte("INFO {\"server_id\":\"" + strings.Repeat("N", 60000)) {
+					if _, err := c.Write([]byte{b}); err != nil {
+						return
+					}
+					<-tick.C
+				}
+			}()
+		}
+	}()
+	u, err := uplink.New(uplink.Options{Servers: []string{"nats://" + l.Addr().String(), s.WebsocketURL()}, Tenant: "acme", Box: "box-1", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.DialLimit(200 * time.Millisecond)
+	running(t, u)
+	u.Offer(report(1))
+	until(t, "the report arrives by the other server", func() bool { return len(stored(t, st)) == 1 })
+}
+
 // An interceptor gets nothing, and what was to be sent waits for the vendor, over
 // a restart of the program.
 func TestIntercepted(t *testing.T) {

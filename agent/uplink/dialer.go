@@ -33,6 +33,7 @@ type dialer struct {
 	ctx     context.Context // here because the client's Dial knows none
 	servers []*url.URL      // in the order in which they are tried
 	opts    dial.Options
+	limit   time.Duration // of one server
 	failed  func(error)
 	first   int                      // of the servers, in the next attempt
 	over    atomic.Pointer[[]string] // servers that were passed over for the newest connection
@@ -111,7 +112,7 @@ func (d *dialer) passed(got int) {
 func (d *dialer) SkipTLSHandshake() bool { return true }
 
 func (d *dialer) try(server *url.URL, last bool) (*dial.Stream, error) {
-	ctx, cancel := context.WithTimeout(d.ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(d.ctx, d.limit)
 	defer cancel()
 	o := d.opts
 	if !last {

@@ -10,6 +10,9 @@ func (u *Uplink) Pace(start, loss, most time.Duration) {
 // AckLimit changes how long an acknowledgement is waited for, before Run.
 func (u *Uplink) AckLimit(d time.Duration) { u.ackLimit = d }
 
+// DialLimit changes how long one server may take to let us in, before Run.
+func (u *Uplink) DialLimit(d time.Duration) { u.dialLimit = d }
+
 // BeatEvery changes how often the uplink beats, before Run.
 func (u *Uplink) BeatEvery(d time.Duration) { u.beatEvery = d }
 

@@ -23,6 +23,7 @@ type pace struct {
 	mu      sync.Mutex
 	window  time.Duration
 	up      time.Time // since when there is a connection; zero: there is none
+	waiting bool
 	hurried time.Time
 }
 
@@ -64,16 +65,24 @@ func (p *pace) lost() {
 // and maybe only then.
 func (p *pace) wait(ctx context.Context) {
 	p.lost()
-	select {
-	case <-p.hurry: // of an attempt that has been made
-	default:
-	}
 	t := time.NewTimer(p.next())
 	defer t.Stop()
+	p.setWaiting(true)
+	defer p.setWaiting(false)
 	select {
 	case <-ctx.Done():
 	case <-p.hurry:
 	case <-t.C:
+	}
+}
+
+func (p *pace) setWaiting(yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = yes
+	select {
+	case <-p.hurry: // it came as the wait ended by itself
+	default:
 	}
 }
 
@@ -89,7 +98,7 @@ func (p *pace) next() time.Duration {
 func (p *pace) sooner() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.up.IsZero() || time.Since(p.hurried) < betweenHurries {
+	if !p.waiting || time.Since(p.hurried) < betweenHurries {
 		return
 	}
 	p.hurried = time.Now()

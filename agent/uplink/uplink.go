@@ -41,6 +41,7 @@ type Uplink struct {
 	boot                   string
 	spool                  *spool.Spool
 	pace                   *pace
+	dialLimit              time.Duration
 	ackLimit, beatEvery    time.Duration
 	wake                   chan struct{}
 	orders                 chan struct{} // there may be a new assignment
@@ -87,7 +88,7 @@ func New(o Options) (*Uplink, error) {
 		return nil, err
 	}
 	u := &Uplink{opts: o, subject: subject, states: states, beats: beats, boot: o.Boot, spool: o.Spool,
-		pace: newPace(), ackLimit: ackLimit, beatEvery: beatEvery, wake: make(chan struct{}, 1), orders: make(chan struct{}, 1)}
+		pace: newPace(), dialLimit: dialLimit, ackLimit: ackLimit, beatEvery: beatEvery, wake: make(chan struct{}, 1), orders: make(chan struct{}, 1)}
 	u.state = agent.See(agent.ProbeUplink, u.target(), agent.NotLooked, agent.Cancelled)
 	return u, nil
 }
@@ -133,6 +134,7 @@ func (u *Uplink) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.limit = u.dialLimit
 	u.dialer.Store(d)
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -180,7 +182,7 @@ func (o Options) dialer(ctx context.Context, failed func(error)) (*dialer, error
 		return nil, err
 	}
 	to := dial.Options{TLS: encryption, Always: o.CA != "", Proxy: o.Proxy}
-	return &dialer{ctx: ctx, servers: servers, opts: to, failed: failed}, nil
+	return &dialer{ctx: ctx, servers: servers, opts: to, limit: dialLimit, failed: failed}, nil
 }
 
 // deliver sends whenever something waits, again after a while what was not
