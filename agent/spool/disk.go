@@ -111,6 +111,9 @@ func (d *disk) begin() error {
 	if err != nil {
 		return err
 	}
+	if len(d.segments) == 0 { // the directory itself may be new
+		_ = d.files.SyncDir(filepath.Dir(d.dir))
+	}
 	if err := d.files.SyncDir(d.dir); err != nil {
 		f.Close()
 		_ = d.files.Remove(s.name)

@@ -369,7 +369,7 @@ func FuzzOpen(f *testing.F) {
 // may cost a block of metadata besides: all is well, the vendor is away all day,
 // and he comes and goes.
 func BenchmarkDay(b *testing.B) {
-	const body = 3000 // about a healthy report
+	const body = 4000 // a healthy report and its id
 	for _, every := range []time.Duration{5 * time.Minute, 10 * time.Second} {
 		for name, away := range map[string]func(time.Duration) bool{
 			"well":     func(time.Duration) bool { return false },
