@@ -37,7 +37,6 @@ func run(t *testing.T, s *spool.Spool) (stop func()) {
 
 // What is taken within a minute never reaches the disk; what is not, does then.
 func TestDiskOnlyInAnOutage(t *testing.T) {
-	oneAtATime(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, both)
 		w.open()
@@ -49,7 +48,7 @@ func TestDiskOnlyInAnOutage(t *testing.T) {
 			time.Sleep(4*time.Minute + 30*time.Second)
 		}
 		synctest.Wait()
-		if n := w.m.wrote[onDisk]; n != 0 {
+		if n := w.m.written(onDisk); n != 0 {
 			t.Errorf("%d bytes were written to disk while all was well", n)
 		}
 		w.put()
@@ -79,7 +78,6 @@ func TestDiskOnlyInAnOutage(t *testing.T) {
 
 // Many records at once do not wait for a minute.
 func TestManyAtOnce(t *testing.T) {
-	oneAtATime(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 1, both)
 		w.open()
@@ -97,7 +95,6 @@ func TestManyAtOnce(t *testing.T) {
 // A disk that takes nothing is told of once, tried again twice a minute, and
 // told of again when it is well.
 func TestTroubleWithTheDisk(t *testing.T) {
-	oneAtATime(t)
 	synctest.Test(t, func(t *testing.T) {
 		o := both
 		var said []string
@@ -147,7 +144,7 @@ func TestDirectoryComesLater(t *testing.T) {
 	if err := w.s.Status().Err; !errors.Is(err, syscall.EROFS) {
 		t.Errorf("no directory, but %v", err)
 	}
-	w.m.hook = nil
+	w.m.onCall(nil)
 	w.flush()
 	if err := w.s.Status().Err; err != nil || w.m.size(onDisk) == 0 {
 		t.Errorf("the directory is there, but %v, %d bytes in it", err, w.m.size(onDisk))
@@ -174,7 +171,7 @@ func TestFullDirectoryComesLater(t *testing.T) {
 		w.put()
 	}
 	dropped := w.s.Status().Dropped
-	w.m.hook = nil
+	w.m.onCall(nil)
 	w.flush()
 	if err := w.s.Status().Err; err == nil || !strings.Contains(err.Error(), "after the start") {
 		t.Errorf("the directory came late: %v", err)
@@ -205,7 +202,7 @@ func TestDiskHangs(t *testing.T) {
 		if op == "sync" {
 			close(hangs)
 			<-free
-			w.m.hook = nil
+			w.m.onCall(nil)
 		}
 		return fault{}
 	}
@@ -440,13 +437,5 @@ func BenchmarkHostileSegment(b *testing.B) {
 	for b.Loop() {
 		s, _ := spool.OpenOn(m.restarted(), both)
 		s.Close()
-	}
-}
-
-// oneAtATime leaves a test out of the race detector's run: it looks at the model of
-// the disk while the writer may, which the model's own bookkeeping is not made for.
-func oneAtATime(t *testing.T) {
-	if testing.Short() {
-		t.Skip("LEFT OUT: the model of the disk is looked at beside its writer, and this run is a short one")
 	}
 }

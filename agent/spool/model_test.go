@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/sprechprobe/sprechprobe/agent/spool"
@@ -16,8 +17,11 @@ import (
 
 // model is a machine's files: a disk, which forgets in a power cut what was not
 // synced, and memory below /run, which forgets everything then. Calls can be made
-// to fail, or the program to be killed in the middle of one.
+// to fail, or the program to be killed in the middle of one. It may be looked at
+// while a program runs on it; the hook is called without its lock, so that it may
+// look too, or hang.
 type model struct {
+	mu      sync.Mutex
 	now     map[string]*node // as a program sees it
 	durable map[string]*node // the disk's names after a power cut
 	locked  map[string]bool
@@ -53,11 +57,14 @@ func newModel() *model {
 }
 
 func (m *model) call(op, name string) fault {
+	m.mu.Lock()
 	m.calls++
-	if m.hook == nil {
+	n, hook := m.calls, m.hook
+	m.mu.Unlock()
+	if hook == nil {
 		return fault{}
 	}
-	f := m.hook(m.calls, op, name)
+	f := hook(n, op, name)
 	if f.kill && op != "write" {
 		panic(killed{})
 	}
@@ -72,17 +79,25 @@ func (m *model) Lock(dir string) (io.Closer, error) {
 	if f := m.call("lock", dir); f.err != nil {
 		return nil, f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.locked[dir] {
 		return nil, &fs.PathError{Op: "lock", Path: dir, Err: syscall.EWOULDBLOCK}
 	}
 	m.locked[dir] = true
-	return unlocker(func() { m.locked[dir] = false }), nil
+	return unlocker(func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.locked[dir] = false
+	}), nil
 }
 
 func (m *model) List(dir string) ([]string, error) {
 	if f := m.call("list", dir); f.err != nil {
 		return nil, f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var names []string
 	for n := range m.now {
 		if filepath.Dir(n) == dir {
@@ -96,6 +111,8 @@ func (m *model) Read(name string, most int64) ([]byte, error) {
 	if f := m.call("read", name); f.err != nil {
 		return nil, f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	n := m.now[name]
 	if n == nil {
 		return nil, fs.ErrNotExist
@@ -107,6 +124,8 @@ func (m *model) ReadAt(name string, b []byte, off int64) error {
 	if f := m.call("readat", name); f.err != nil {
 		return f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	n := m.now[name]
 	if n == nil {
 		return fs.ErrNotExist
@@ -121,6 +140,8 @@ func (m *model) Create(name string) (spool.File, error) {
 	if f := m.call("create", name); f.err != nil {
 		return nil, f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.now[name] != nil {
 		return nil, fs.ErrExist
 	}
@@ -132,6 +153,8 @@ func (m *model) Rename(from, to string) error {
 	if f := m.call("rename", to); f.err != nil {
 		return f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.now[from] == nil {
 		return fs.ErrNotExist
 	}
@@ -144,6 +167,8 @@ func (m *model) Remove(name string) error {
 	if f := m.call("remove", name); f.err != nil {
 		return f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if m.now[name] == nil {
 		return fs.ErrNotExist
 	}
@@ -155,6 +180,8 @@ func (m *model) SyncDir(dir string) error {
 	if f := m.call("syncdir", dir); f.err != nil {
 		return f.err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.syncs++
 	for name := range m.durable {
 		if filepath.Dir(name) == dir && m.now[name] == nil {
@@ -181,6 +208,8 @@ func (h *handle) Write(b []byte) (int, error) {
 	if f.err != nil || f.kill {
 		done = int(f.share * float64(len(b)))
 	}
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
 	h.n.data = append(h.n.data, b[:done]...)
 	h.m.wrote[filepath.Dir(h.name)] += int64(done)
 	if f.kill {
@@ -193,6 +222,8 @@ func (h *handle) Sync() error {
 	if f := h.m.call("sync", h.name); f.err != nil {
 		return f.err
 	}
+	h.m.mu.Lock()
+	defer h.m.mu.Unlock()
 	h.m.syncs++
 	h.n.synced = slices.Clone(h.n.data)
 	return nil
@@ -202,6 +233,8 @@ func (h *handle) Close() error { return nil }
 
 // restarted is the machine after the program was killed.
 func (m *model) restarted() *model {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	n := newModel()
 	n.durable, n.now = m.durable, m.now
 	return n
@@ -211,6 +244,8 @@ func (m *model) restarted() *model {
 // old or the new are there, of bytes that were not synced some, none, zeros or
 // others. Memory is empty.
 func (m *model) powerCut(r *rand.Rand) *model {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	n := newModel()
 	names := map[string]bool{}
 	for name := range m.now {
@@ -263,6 +298,8 @@ func (n *node) survives(r *rand.Rand) []byte {
 }
 
 func (m *model) String() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var b strings.Builder
 	for name, n := range m.now {
 		fmt.Fprintf(&b, "%s: %d bytes, %d synced\n", name, len(n.data), len(n.synced))
@@ -272,6 +309,8 @@ func (m *model) String() string {
 
 // wipe empties a directory.
 func (m *model) wipe(dir string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for name := range m.now {
 		if filepath.Dir(name) == dir {
 			delete(m.now, name)
@@ -281,10 +320,26 @@ func (m *model) wipe(dir string) {
 
 // size is what the files in a directory take, bytes.
 func (m *model) size(dir string) (n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for name, f := range m.now {
 		if filepath.Dir(name) == dir {
 			n += int64(len(f.data))
 		}
 	}
 	return n
+}
+
+// written is what was ever written into a directory, bytes.
+func (m *model) written(dir string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.wrote[dir]
+}
+
+// onCall has every later call asked about; nil ends that.
+func (m *model) onCall(hook func(call int, op, name string) fault) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hook = hook
 }
