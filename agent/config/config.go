@@ -8,6 +8,7 @@ package config
 import (
 	_ "embed"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -173,16 +174,23 @@ const (
 	Always    When = "always"
 )
 
+const (
+	defaultState = "/var/lib/sprechprobe"
+	// spoolDir is where reports wait below the state directory, unless the
+	// configuration names another place.
+	spoolDir = "spool"
+)
+
 // Default is the configuration of an empty file.
 func Default() Config {
 	return Config{
 		Profiles:   []string{"webprax"},
 		ProfileDir: "/etc/sprechprobe/profiles.d",
-		StateDir:   "/var/lib/sprechprobe",
+		StateDir:   defaultState,
 		Language:   German,
 		Schedule:   Schedule{Every: 5 * time.Minute},
 		Central:    Central{Grants: []string{"/boot/firmware/sprechprobe-grant.pem", "/boot/sprechprobe-grant.pem"}},
-		Spool:      Spool{Dir: "/var/lib/sprechprobe/spool", MaxBytes: spool.DefaultMax},
+		Spool:      Spool{Dir: filepath.Join(defaultState, spoolDir), MaxBytes: spool.DefaultMax},
 		Lights:     Lights{Driver: DriverAuto},
 		Button:     Button{Event: ButtonAuto},
 		Panel:      Panel{Baud: 115200},

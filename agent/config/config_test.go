@@ -143,6 +143,7 @@ func TestParse(t *testing.T) {
 			c.Box.Tenant = "a"
 			c.Central.Servers = []string{"wss://a.example", "tls://a.example"}
 		})},
+		{"one directory for all", "state_dir = \"/mnt/data\"", with(func(c *config.Config) { c.StateDir, c.Spool.Dir = "/mnt/data", "/mnt/data/spool" })},
 		{"reports in memory only", "[spool]\ndir = \"\"", with(func(c *config.Config) { c.Spool.Dir = "" })},
 		{"one LED of the board", "[[lights.lamp]]\nrole = \"all\"\nled = \"green:status\"", lamps(config.DriverAuto, config.Lamp{Role: config.RoleAll, LED: "green:status"})},
 		{"colours of LEDs", "[lights]\ndriver = \"sysfs\"\n[[lights.lamp]]\nrole = \"video\"\nred = \"r\"\nblue = \"b\"", lamps(config.DriverSysfs, config.Lamp{Role: config.RoleVideo, Red: "r", Blue: "b"})},

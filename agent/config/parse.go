@@ -38,6 +38,7 @@ func Parse(file string, data []byte) (Config, error) {
 	c.Profiles = profiles(doc.Key("profiles"), raw.Profiles, c.Profiles)
 	c.ProfileDir = profileDir(doc.Key("profile_dir"), raw.ProfileDir, c.ProfileDir)
 	c.StateDir = stateDir(doc.Key("state_dir"), raw.StateDir, c.StateDir)
+	c.Spool.Dir = filepath.Join(c.StateDir, spoolDir)
 	c.Without = without(doc.Key("without"), raw.Without)
 	c.Language = optional(doc.Key("language"), raw.Language, c.Language, German, English)
 	c.Box = box(doc.Key("box"), raw.Box)

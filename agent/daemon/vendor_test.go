@@ -179,6 +179,52 @@ func TestRunThatFallsOver(t *testing.T) {
 	}
 }
 
+// After ten quick starts in a row the box does without what came over the network,
+// and only a newer version brings anything again.
+func TestQuickStartsDropSettings(t *testing.T) {
+	dir, by := t.TempDir(), fleettest.NewVendor(t)
+	nord := fleet.Address{Tenant: "acme", Box: "nord"}
+	s := owned(t, dir, func(c *config.Config) {
+		c.Central.VendorKeys, c.Box.Tenant, c.Box.ID = []string{by.Key()}, nord.Tenant, nord.Box
+	})
+	sealed := func(version uint64) []byte {
+		return by.Seal(fleet.AssignmentSchema, fleet.Assignment{Tenant: nord.Tenant, Box: nord.Box, Version: version, EveryS: 600, Use: []string{"zpp-hd"}})
+	}
+	start := func() (*vendor, Setup) {
+		v := newVendor(quiet())
+		return v, v.adopt(s)
+	}
+	v, _ := start()
+	if _, err := v.store.Take(sealed(7)); err != nil {
+		t.Fatal(err)
+	}
+	for n := 2; n <= restarts.Many; n++ {
+		if _, set := start(); set.Config.Schedule.Every != 10*time.Minute || set.Profiles[0].Name != "zpp-hd" {
+			t.Fatalf("start %d: every %v, profile %s", n, set.Config.Schedule.Every, set.Profiles[0].Name)
+		}
+	}
+	for n := range 2 {
+		v, set := start()
+		if set.Config.Schedule.Every != s.Config.Schedule.Every || set.Profiles[0].Name != "webprax" {
+			t.Errorf("start %d: every %v, profile %s", restarts.Many+1+n, set.Config.Schedule.Every, set.Profiles[0].Name)
+		}
+		if changed, err := v.store.Take(sealed(7)); changed || err == nil {
+			t.Error("what was dropped is taken again")
+		}
+		if w := v.store.Word(); w == nil || w.Version != 0 || w.Refused != 7 || w.Why == "" {
+			t.Errorf("the report says %+v", w)
+		}
+	}
+	v, _ = start()
+	v.end() // it lives
+	if changed, err := v.store.Take(sealed(8)); !changed || err != nil {
+		t.Errorf("a newer one: %v, %v", changed, err)
+	}
+	if _, set := start(); set.Config.Schedule.Every != 10*time.Minute {
+		t.Errorf("after a newer one: every %v", set.Config.Schedule.Every)
+	}
+}
+
 // What the vendor names is not asked in a network that the box is in, whatever its
 // addresses are.
 func TestPublicIsNotTheBoxsOwnNetwork(t *testing.T) {
