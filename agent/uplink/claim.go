@@ -59,8 +59,8 @@ func readAnswer(m *nats.Msg) ([]byte, error) {
 	if err := json.Unmarshal(m.Data, &a); err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	if a.Schema != fleet.ClaimSchema {
-		return nil, fmt.Errorf("claim: answer of schema %.40q", a.Schema)
+	if err := fleet.CheckSchema(a.Schema, fleet.ClaimSchema); err != nil {
+		return nil, fmt.Errorf("claim: answer: %w", err)
 	}
 	return []byte(a.Grant), nil
 }

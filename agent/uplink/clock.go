@@ -12,7 +12,8 @@ import (
 // is as far behind as its program is old, and a server's certificate may well be
 // younger. Then the certificate's own beginning counts as now. That a trusted root
 // has signed it, for this server, and that it has not expired by then, is
-// demanded as ever.
+// demanded as ever; the latter not of an authority of the vendor's own, which the
+// box's configuration pins: its keys count, and no date.
 func (o Options) withoutClock(cfg *tls.Config) {
 	if o.ClockSet == nil {
 		return
@@ -42,16 +43,30 @@ func (o Options) verify(cs tls.ConnectionState, roots *x509.CertPool) error {
 		between.AddCert(c)
 	}
 	if !o.ClockSet() {
-		for _, c := range cs.PeerCertificates {
-			if now.Before(c.NotBefore) {
-				now = c.NotBefore
-			}
-		}
+		now = nearest(cs.PeerCertificates, now, o.CA != "")
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: now}); err != nil {
 		return err
 	}
 	return o.isServer(leaf, cs.ServerName)
+}
+
+// nearest is the moment nearest to now at which all certificates had begun; and,
+// where they are pinned, none had ended.
+func nearest(chain []*x509.Certificate, now time.Time, pinned bool) time.Time {
+	if pinned {
+		for _, c := range chain {
+			if now.After(c.NotAfter) {
+				now = c.NotAfter
+			}
+		}
+	}
+	for _, c := range chain {
+		if now.Before(c.NotBefore) {
+			now = c.NotBefore
+		}
+	}
+	return now
 }
 
 // isServer reports whether a certificate is that of a server of ours. For one that

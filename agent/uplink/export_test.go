@@ -16,6 +16,9 @@ func (u *Uplink) DialLimit(d time.Duration) { u.dialLimit = d }
 // BeatEvery changes how often the uplink beats, before Run.
 func (u *Uplink) BeatEvery(d time.Duration) { u.beatEvery = d }
 
+// Nearest is the time by which a box without a clock judges certificates.
+var Nearest = nearest
+
 // NewPace, Next, Connected and Lost are for looking at the pace itself.
 var NewPace = newPace
 

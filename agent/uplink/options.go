@@ -41,6 +41,9 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// ClockSet reports whether the clock of Now can be believed; nil means it can.
 	ClockSet func() bool
+	// SetClock gets the vendor's time, as it is when it is called, while ClockSet
+	// says no; nil: it is not asked for.
+	SetClock func(now time.Time)
 	Orders   Orders
 }
 

@@ -44,8 +44,8 @@ const (
 	pendingOrderBytes = 256 << 10
 )
 
-// takeOrders serves commands and reads the assignment until ctx ends. stop waits
-// for both to end.
+// takeOrders serves commands, reads the assignment and asks for the time until ctx
+// ends. stop waits for all to end.
 func (u *Uplink) takeOrders(ctx context.Context, conn *nats.Conn) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -56,6 +56,9 @@ func (u *Uplink) takeOrders(ctx context.Context, conn *nats.Conn) (stop func()) 
 	if u.opts.Orders.Assignment != nil {
 		u.subscribe(conn, at.Hint(), func(*nats.Msg) { u.Reread() })
 		wg.Go(func() { u.read(ctx, conn, at) })
+	}
+	if u.opts.SetClock != nil && u.opts.ClockSet != nil {
+		wg.Go(func() { u.askTime(ctx, conn, at) })
 	}
 	return func() { cancel(); wg.Wait() }
 }

@@ -216,7 +216,8 @@ func TestClockThatWasNeverSet(t *testing.T) {
 		{"set, another server's certificate", ca.Leaf("127.0.0.2"), trusttest.Today, false, agent.Tampered},
 		{"never set, by name", ca.Leaf("localhost"), past, true, agent.Answered},
 		{"never set, another name", ca.Leaf("127.0.0.1", "elsewhere.example"), past, true, agent.Tampered},
-		{"never set, but past its end", ca.Leaf("127.0.0.1"), ahead, true, agent.Refused},
+		{"never set, and years ahead", ca.Leaf("127.0.0.1"), ahead.AddDate(50, 0, 0), true, agent.Answered},
+		{"never set, years ahead, a stranger's certificate", stranger.Leaf("127.0.0.1"), ahead, true, agent.Tampered},
 		{"set, past its end", ca.Leaf("127.0.0.1"), ahead, false, agent.Refused},
 	}
 	for _, tt := range tests {

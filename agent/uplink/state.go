@@ -110,6 +110,10 @@ func (u *Uplink) connected() {
 	u.opts.Log.Info("reporting connected")
 	u.poke()
 	u.Reread() // what was said meanwhile is lost
+	select {
+	case u.clockless <- struct{}{}:
+	default:
+	}
 }
 
 // lost notes that there is no connection any more. Whether there can be one is

@@ -45,6 +45,7 @@ type Uplink struct {
 	ackLimit, beatEvery    time.Duration
 	wake                   chan struct{}
 	orders                 chan struct{} // there may be a new assignment
+	clockless              chan struct{} // there may be somebody to ask for the time
 	dialer                 atomic.Pointer[dialer]
 	giveUp                 atomic.Pointer[context.CancelFunc] // the wait for an acknowledgement
 
@@ -88,7 +89,7 @@ func New(o Options) (*Uplink, error) {
 		return nil, err
 	}
 	u := &Uplink{opts: o, subject: subject, states: states, beats: beats, boot: o.Boot, spool: o.Spool,
-		pace: newPace(), dialLimit: dialLimit, ackLimit: ackLimit, beatEvery: beatEvery, wake: make(chan struct{}, 1), orders: make(chan struct{}, 1)}
+		pace: newPace(), dialLimit: dialLimit, ackLimit: ackLimit, beatEvery: beatEvery, wake: make(chan struct{}, 1), orders: make(chan struct{}, 1), clockless: make(chan struct{}, 1)}
 	u.state = agent.See(agent.ProbeUplink, u.target(), agent.NotLooked, agent.Cancelled)
 	return u, nil
 }

@@ -74,8 +74,8 @@ func DecodeBeat(b []byte) (Beat, error) {
 	if err := json.Unmarshal(b, &beat); err != nil {
 		return Beat{}, fmt.Errorf("beat: %w", err)
 	}
-	if beat.Schema != BeatSchema {
-		return Beat{}, fmt.Errorf("beat: schema %.60q, want %q", beat.Schema, BeatSchema)
+	if err := CheckSchema(beat.Schema, BeatSchema); err != nil {
+		return Beat{}, fmt.Errorf("beat: %w", err)
 	}
 	if beat.Queued < 0 || beat.Dropped < 0 || beat.EveryS < 0 {
 		return Beat{}, errors.New("beat: a count or a time is negative")

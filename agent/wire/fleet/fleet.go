@@ -110,8 +110,8 @@ func Decode(b []byte) (agent.Report, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return agent.Report{}, fmt.Errorf("report: %w", err)
 	}
-	if r.Schema != agent.Schema {
-		return agent.Report{}, fmt.Errorf("report: schema %.60q, want %q", r.Schema, agent.Schema)
+	if err := CheckSchema(r.Schema, agent.Schema); err != nil {
+		return agent.Report{}, fmt.Errorf("report: %w", err)
 	}
 	for _, f := range r.Findings {
 		for _, i := range f.Evidence {

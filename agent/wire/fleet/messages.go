@@ -62,7 +62,7 @@ const maxVendorKeys = 4
 func OpenGrant(sealed []byte, key string, pinned []string) (Grant, error) {
 	keys := pinned
 	if len(keys) == 0 {
-		_, _, body, err := sealOf(GrantSchema, sealed)
+		_, _, _, body, err := sealOf(GrantSchema, sealed)
 		if err != nil {
 			return Grant{}, fmt.Errorf("%s: %w", GrantSchema, err)
 		}

@@ -84,6 +84,7 @@ type message struct {
 var messages = []message{
 	{"report.json", agent.Schema, "What a box reports after a round.", jsonschema.For[agent.Report], false, true},
 	{"beat.json", fleet.BeatSchema, "What a box says between reports: that it is alive, and what has changed.", jsonschema.For[fleet.Beat], false, true},
+	{"time.json", fleet.TimeSchema, "What the vendor answers a box that asks for the time.", jsonschema.For[fleet.Time], false, true},
 	{"claim.json", fleet.ClaimSchema, "How a box that belongs to nobody introduces itself.", jsonschema.For[fleet.Claim], false, true},
 	{"claim-answer.json", fleet.ClaimSchema, "The answer to a claim.", jsonschema.For[fleet.ClaimAnswer], false, true},
 	{"grant.json", fleet.GrantSchema, "What gives a box its names. It travels sealed.", jsonschema.For[fleet.Grant], false, false},
@@ -202,6 +203,9 @@ func TestMessagesHoldToTheirSchemas(t *testing.T) {
 		{"report.json", marshal(t, full)},
 		{"report.json", wire},
 		{"beat.json", marshal(t, fleet.Beat{Schema: fleet.BeatSchema, Seq: 7, Verdict: agent.Ready, Stamp: full.Stamp, EveryS: 60})},
+		{"time.json", marshal(t, fleet.Time{Schema: fleet.TimeSchema, At: when})},
+		{"report.json", frozen(t, "report-1.json")},
+		{"beat.json", frozen(t, "beat-1.json")},
 		{"claim.json", marshal(t, fleet.Claim{Schema: fleet.ClaimSchema, Key: key, Code: fleet.Code(key), Box: full.Box})},
 		{"claim-answer.json", marshal(t, fleet.ClaimAnswer{Schema: fleet.ClaimSchema})},
 		{"grant.json", marshal(t, v.Grant(key, nord, when))},

@@ -51,7 +51,7 @@ func Seal(schema string, body any, by Signer) ([]byte, error) {
 // Unseal returns the body of what [Seal] wrote, if one of keys has signed it. The
 // error is [ErrUnsigned] where none has.
 func Unseal(schema string, sealed []byte, keys []string) (body []byte, err error) {
-	key, sig, body, err := sealOf(schema, sealed)
+	as, key, sig, body, err := sealOf(schema, sealed)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", schema, err)
@@ -59,30 +59,31 @@ func Unseal(schema string, sealed []byte, keys []string) (body []byte, err error
 		return nil, fmt.Errorf("%s: %w: signed by %.60q", schema, ErrUnsigned, key)
 	}
 	by, err := nkeys.FromPublicKey(key)
-	if err != nil || by.Verify(signed(schema, body), sig) != nil {
+	if err != nil || by.Verify(signed(as, body), sig) != nil {
 		return nil, fmt.Errorf("%s: %w: the signature is wrong", schema, ErrUnsigned)
 	}
 	return body, nil
 }
 
-// sealOf takes a sealed message apart, without believing it.
-func sealOf(schema string, sealed []byte) (key string, sig, body []byte, err error) {
+// sealOf takes a sealed message apart, without believing it. as is the schema that
+// it bears.
+func sealOf(schema string, sealed []byte) (as, key string, sig, body []byte, err error) {
 	if len(sealed) > MaxSealed {
-		return "", nil, nil, fmt.Errorf("%d bytes, want at most %d", len(sealed), MaxSealed)
+		return "", "", nil, nil, fmt.Errorf("%d bytes, want at most %d", len(sealed), MaxSealed)
 	}
 	line, body, _ := bytes.Cut(sealed, []byte("\n"))
 	if len(line) > 256 {
 		line = line[:256]
 	}
 	words := strings.Split(string(line), " ")
-	if len(words) != 3 || words[0] != schema {
-		return "", nil, nil, fmt.Errorf("starts with %.40q, want this schema, a key and a signature", line)
+	if len(words) != 3 || CheckSchema(words[0], schema) != nil {
+		return "", "", nil, nil, fmt.Errorf("starts with %.40q, want this schema, a key and a signature", line)
 	}
 	sig, err = base64.RawURLEncoding.DecodeString(words[2])
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("%w: no signature", ErrUnsigned)
+		return "", "", nil, nil, fmt.Errorf("%w: no signature", ErrUnsigned)
 	}
-	return words[1], sig, body, nil
+	return words[0], words[1], sig, body, nil
 }
 
 // signed is what a signature covers.

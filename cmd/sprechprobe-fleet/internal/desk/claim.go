@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -70,8 +71,11 @@ func readClaim(b []byte, key string) (fleet.Claim, error) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		return c, err
 	}
-	if c.Schema != fleet.ClaimSchema || c.Key != key {
-		return c, fmt.Errorf("claim of schema %.40q for another key", c.Schema)
+	if err := fleet.CheckSchema(c.Schema, fleet.ClaimSchema); err != nil {
+		return c, fmt.Errorf("claim: %w", err)
+	}
+	if c.Key != key {
+		return c, errors.New("claim for another key")
 	}
 	const most = 80
 	c.Code = fleet.Code(key)

@@ -159,6 +159,40 @@ func TestListen(t *testing.T) {
 	}
 }
 
+// A box in its own account gets the time, by its right to publish upwards; no
+// stream keeps that it has asked.
+func TestTellTime(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(accounts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, hub.Config{ConfigFile: file, Account: "VENDOR", Data: t.TempDir()})
+	now := time.Date(2031, 5, 4, 3, 2, 1, 0, time.UTC)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.TellTime(ctx, func() time.Time { return now }) }()
+	box := dial(t, h.URL(), nats.UserInfo("one", "pw"), nats.CustomInboxPrefix("_INBOX_one"))
+	var m *nats.Msg
+	err := nats.ErrNoResponders
+	for tick := time.NewTicker(20 * time.Millisecond); errors.Is(err, nats.ErrNoResponders); <-tick.C { // until the service is there
+		m, err = box.Request(fleet.Address{Tenant: "acme", Box: "one"}.Time(), nil, 20*time.Second)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := fleet.DecodeTime(m.Data); err != nil || !at.Equal(now) {
+		t.Errorf("%s: %v, %v", m.Data, at, err)
+	}
+	s, err := h.JetStream().Stream(t.Context(), fleet.Stream)
+	if err != nil || s.CachedInfo().State.Msgs != 0 {
+		t.Errorf("the stream holds %+v, %v", s, err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("TellTime: %v", err)
+	}
+}
+
 func TestFollowOutlivesARemovedStream(t *testing.T) {
 	h := open(t, hub.Config{Listen: "127.0.0.1:0", Data: t.TempDir()})
 	nc := dial(t, h.URL())
