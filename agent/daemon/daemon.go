@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
@@ -239,7 +240,16 @@ func (s Setup) uplinkOptions(log *slog.Logger) uplink.Options {
 	o := uplink.Options{
 		Servers: c.Servers, Credentials: c.Credentials, NKeySeed: c.NKeySeed, CA: c.CA,
 		Tenant: s.Config.Box.Tenant, Box: s.Config.Box.ID, Log: log, Now: s.Build.floor, ClockSet: s.clockSet,
-		Stamp: func() agent.Stamp { return link.Stamp(s.here()) },
+		Stamp: s.stamp,
+	}
+	if s.clock != nil {
+		o.SetClock = func(now time.Time) {
+			if now.Before(s.Build.Time) {
+				return // the program was not written by then
+			}
+			log.Info("time of the vendor taken over", "time", now.UTC())
+			s.clock.set(now)
+		}
 	}
 	if s.id != nil {
 		o.Device = s.id

@@ -39,6 +39,7 @@ type Setup struct {
 	own      bool               // the box proves who it is by a key of its own
 	named    config.Box         // by the configuration, before the vendor named it
 	id       *identity.Identity // its key; nil: none, or none yet
+	clock    *clock             // the vendor's time; nil: he tells none
 }
 
 // Load completes a configuration: its profiles are read, and the box gets a name.
@@ -119,7 +120,7 @@ func (x *examiner) adopt(s Setup) {
 	x.box, x.tenant, x.profiles = s.box(), s.Config.Box.Tenant, s.Profiles
 	x.policy = assess.Policy{Profiles: s.Profiles, Without: s.Config.Without}
 	x.probes = probes(s.here(), s.Config.Network.Resolvers, s.relay, s.state())
-	x.stamp = func() agent.Stamp { return link.Stamp(s.here()) }
+	x.stamp = s.stamp
 }
 
 // state is the directory of what must outlive a restart; empty where nothing has

@@ -15,7 +15,6 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/beacon"
 	"github.com/sprechprobe/sprechprobe/agent/command"
 	"github.com/sprechprobe/sprechprobe/agent/identity"
-	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 	"github.com/sprechprobe/sprechprobe/agent/restarts"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
@@ -28,6 +27,7 @@ import (
 type vendor struct {
 	log    *slog.Logger
 	starts *restarts.Count // nil: the box reports to nobody
+	clock  clock
 
 	renew    chan struct{} // the box is somebody else now
 	assigned chan struct{} // there are other settings
@@ -63,7 +63,7 @@ func (v *vendor) begin(dir string) {
 // that follows. Nothing here keeps a box from looking and from showing what it
 // sees.
 func (v *vendor) adopt(s Setup) Setup {
-	s.id, s.Config.Box = nil, s.named
+	s.id, s.Config.Box, s.clock = nil, s.named, &v.clock
 	v.base, v.id, v.guard, v.store = s, nil, nil, nil
 	defer v.tellWho()
 	c := s.Config.Central
@@ -119,7 +119,7 @@ func (v *vendor) identify() {
 
 // follow opens what was assigned to the box, and lets commands through from now on.
 func (v *vendor) follow(s Setup, at fleet.Address, keys []string) Setup {
-	v.guard = command.NewGuard(at, keys, time.Now, s.clockSet)
+	v.guard = command.NewGuard(at, keys, s.now, s.known)
 	c := v.base.Config
 	store, err := assignment.Open(assignment.Options{
 		Dir: c.StateDir, Address: at, Keys: keys, Every: c.Schedule.Every, Private: c.Central.AllowPrivate,
@@ -326,9 +326,6 @@ func (s Setup) assigned(set assignment.Settings) Setup {
 func (s Setup) address() fleet.Address {
 	return fleet.Address{Tenant: s.Config.Box.Tenant, Box: s.Config.Box.ID}
 }
-
-// clockSet reports whether the wall clock can be believed.
-func (s Setup) clockSet() bool { return link.Stamp(s.here()).Clock == agent.ClockSet }
 
 // public reports whether an address is of the public internet, and not of a
 // network that this box is in.
