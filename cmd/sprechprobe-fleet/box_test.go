@@ -202,6 +202,7 @@ func TestRealBoxAndVendor(t *testing.T) {
 		t.Errorf("reporting is %s on an unclaimed box, want unknown", state)
 	}
 	until(t, "the box waits to be claimed", func() bool { return strings.Contains(p.fleet("boxes"), who.Code) })
+	until(t, "the page shows its code", func() bool { return strings.Contains(fetch(t, p.page), who.Code) })
 	p.fleet("claim", who.Code, "--tenant", "acme", "--name", "nord")
 	until(t, "the box has its grant", func() bool { return p.who().State == "claimed" })
 	until(t, "the box reports under its name", func() bool { return strings.Contains(fetch(t, p.page+"?lang=en"), "acme") })
@@ -210,6 +211,11 @@ func TestRealBoxAndVendor(t *testing.T) {
 		t.Errorf("identity says %+v", w)
 	}
 	p.finds(agent.CentralAuth, false)
+	until(t, "the page does not show its code any more", func() bool { return !strings.Contains(fetch(t, p.page), who.Code) })
+	until(t, "its reports bear a time that can be believed, by the vendor's clock if by no other", func() bool {
+		p.look()
+		return p.report().Stamp.Clock == agent.ClockSet
+	})
 
 	p.commands()
 	p.assignments()

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/desk"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
@@ -54,6 +57,56 @@ func keepDesk(ctx context.Context, h *hub.Hub, keys string, log *slog.Logger) er
 	}
 	defer d.Close()
 	<-ctx.Done()
+	return nil
+}
+
+// waitingRoom are the boxes that wait to be claimed, as the page shows them.
+type waitingRoom struct {
+	now atomic.Pointer[[]dashboard.Waiter]
+}
+
+// boxes are those that wait.
+func (w *waitingRoom) boxes() []dashboard.Waiter {
+	if all := w.now.Load(); all != nil {
+		return *all
+	}
+	return nil
+}
+
+// keep looks who waits, until ctx ends.
+func (w *waitingRoom) keep(ctx context.Context, h *hub.Hub) error {
+	const every = 5 * time.Second
+	setup, cancel := waiting(ctx)
+	defer cancel()
+	s, err := desk.OpenStore(setup, h.JetStream())
+	if err != nil {
+		return err
+	}
+	for t := time.NewTicker(every); ; {
+		if err := w.look(ctx, s); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+	}
+}
+
+func (w *waitingRoom) look(ctx context.Context, s *desk.Store) error {
+	ctx, cancel := waiting(ctx)
+	defer cancel()
+	found, err := s.Waiting(ctx)
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(found, func(a, b desk.Waiting) int { return b.At.Compare(a.At) }) // who asked last comes first
+	all := make([]dashboard.Waiter, len(found))
+	for i, f := range found {
+		all[i] = dashboard.Waiter{Code: f.Code, Box: describe(f), Key: f.Key, At: f.At}
+	}
+	w.now.Store(&all)
 	return nil
 }
 

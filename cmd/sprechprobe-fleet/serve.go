@@ -114,7 +114,8 @@ func serve(ctx context.Context, e env, args []string) error {
 	}
 	defer h.Close()
 	reg := registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: log})
-	page, err := dashboard.New(dashboard.Config{Registry: reg, Bus: h.Connected, Hosts: s.hosts, Log: log})
+	var room waitingRoom
+	page, err := dashboard.New(dashboard.Config{Registry: reg, Bus: h.Connected, Waiting: room.boxes, Hosts: s.hosts, Log: log})
 	if err != nil {
 		return err
 	}
@@ -140,6 +141,10 @@ func serve(ctx context.Context, e env, args []string) error {
 	if s.keys != "" {
 		g.Go(func() error {
 			retry(ctx, log, "claims of new boxes are not heard", func(ctx context.Context) error { return keepDesk(ctx, h, s.keys, log) })
+			return nil
+		})
+		g.Go(func() error {
+			retry(ctx, log, "who waits to be claimed is not known", func(ctx context.Context) error { return room.keep(ctx, h) })
 			return nil
 		})
 	}

@@ -26,6 +26,7 @@ var assets embed.FS
 type Config struct {
 	Registry   *registry.Registry
 	Bus        func() bool      // whether the bus is there; nil: always
+	Waiting    func() []Waiter  // boxes to claim, who asked last first; nil: it is not known
 	Hosts      []string         // names under which the page may be asked for, besides localhost and addresses
 	MaxStreams int              // open pages at a time; default 64
 	Now        func() time.Time // default time.Now
@@ -45,6 +46,9 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	if c.Bus == nil {
 		c.Bus = func() bool { return true }
+	}
+	if c.Waiting == nil {
+		c.Waiting = func() []Waiter { return nil }
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 64
@@ -67,12 +71,14 @@ func New(c Config) (*Server, error) {
 //	GET /            the page (?lang=de|en, ?state=, ?q=, ?page=)
 //	GET /events      the same page's rows, as server-sent events
 //	GET /api/boxes   all boxes, as JSON
+//	GET /api/waiting boxes that wait to be claimed, as JSON
 //	GET /healthz     200 while the bus is there, else 503
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /events", s.events)
 	mux.HandleFunc("GET /api/boxes", s.boxes)
+	mux.HandleFunc("GET /api/waiting", s.waiters)
 	mux.HandleFunc("GET /healthz", s.health)
 	for name, kind := range map[string]string{
 		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",

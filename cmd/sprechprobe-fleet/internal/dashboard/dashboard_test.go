@@ -316,6 +316,34 @@ func TestHeadersAndPaths(t *testing.T) {
 	}
 }
 
+// A box that nobody has claimed is seen with its code, whatever it says of itself.
+func TestWaiting(t *testing.T) {
+	var all []dashboard.Waiter
+	b := newBench(t, dashboard.Config{Waiting: func() []dashboard.Waiter { return all }})
+	if _, page := b.get("/?lang=de"); strings.Contains(text(page), "Zuordnung") {
+		t.Error("nobody waits, and the page says otherwise")
+	}
+	if code, body := b.get("/api/waiting"); code != 200 || strings.TrimSpace(body) != "[]" {
+		t.Errorf("nobody waits: %d %q", code, body)
+	}
+	all = []dashboard.Waiter{{Code: "P10H-KJQ7-87M1", Box: "linux/arm, <script>alert(1)</script>\u202e", Key: "U1", At: start.Add(-150 * time.Second)}}
+	for range 30 {
+		all = append(all, dashboard.Waiter{Code: "AAAA-BBBB-CCCC", At: start})
+	}
+	_, page := b.get("/?lang=de")
+	contains(t, page, "Warten auf ihre Zuordnung", "P10H-KJQ7-87M1", "linux/arm", "fragte vor 2 min", "und 11 weitere", "sprechprobe-fleet claim CODE")
+	if strings.Contains(page, "<script>alert") || strings.Contains(page, "\u202e") {
+		t.Error("what a box says of itself is not escaped")
+	}
+	_, page = b.get("/?lang=en")
+	contains(t, page, "Waiting to be claimed", "asked 2 min ago", "and 11 more")
+	_, body := b.get("/api/waiting")
+	var got []dashboard.Waiter
+	if err := json.Unmarshal([]byte(body), &got); err != nil || len(got) != 31 || got[0].Code != "P10H-KJQ7-87M1" {
+		t.Errorf("%d, %v: %.200s", len(got), err, body)
+	}
+}
+
 func TestBusLost(t *testing.T) {
 	b := newBench(t, dashboard.Config{})
 	_, page := b.get("/?lang=en")

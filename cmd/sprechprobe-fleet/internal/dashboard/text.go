@@ -11,7 +11,8 @@ import (
 type labels struct {
 	Title, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome, More,
 	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Proof, Live, Lost, Pause, Resume, NoBus,
-	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript string
+	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript,
+	Waiting, HowToClaim, MoreWaiting, Asked string
 }
 
 func labelsOf(l advice.Lang) labels {
@@ -36,6 +37,8 @@ var german = labels{
 	Before: "zuletzt", Ago: "vor %s", Now: "gerade eben", Capabilities: "Was geht",
 	Skip: "Zur Liste", Change: "Stand beim Schweigen", Off: "angehalten",
 	NoScript: "Ohne JavaScript: Seite neu laden für den neuesten Stand.",
+	Waiting:  "Warten auf ihre Zuordnung", HowToClaim: "Code von der Praxis vorlesen lassen, dann:",
+	MoreWaiting: "und %d weitere", Asked: "fragte",
 }
 
 var english = labels{
@@ -53,6 +56,8 @@ var english = labels{
 	Before: "last", Ago: "%s ago", Now: "just now", Capabilities: "What works",
 	Skip: "To the list", Change: "State when it fell silent", Off: "paused",
 	NoScript: "Without JavaScript: reload the page for the newest state.",
+	Waiting:  "Waiting to be claimed", HowToClaim: "Have the practice read the code out, then:",
+	MoreWaiting: "and %d more", Asked: "asked",
 }
 
 // word is a state in the page's language.

@@ -23,6 +23,8 @@ type list struct {
 	Pages   int
 	Boxes   []registry.Box // on this page
 	BusLost bool
+	Waiting []waiter // to be claimed
+	More    string   // waiting ones that are not shown
 }
 
 // count is the number of boxes in one state.
@@ -37,6 +39,7 @@ type count struct {
 func (s *Server) list(q query) list {
 	all := s.fleet.now(s.conf.Registry)
 	l := list{query: q, L: labelsOf(q.lang), Total: len(all), BusLost: !s.conf.Bus()}
+	l.Waiting, l.More = s.waiting(l.L)
 	by := map[state]int{}
 	var found []registry.Box
 	for _, b := range all {
