@@ -629,7 +629,9 @@ func TestForeignRecords(t *testing.T) {
 	s := bus(t, nil)
 	st := stream(t, s)
 	kept, _ := spool.Open(spool.Options{})
-	for _, b := range []string{"x", "\n{}", "A B", "A B\n", "A\r\nNats-Rollup:all B\n{}", "A B C\n{}", strings.Repeat("A", 65) + " B\n{}"} {
+	const of = " acme/box-1\n"
+	for _, b := range []string{"x", "\n{}", "A B" + of[:11], "A B" + of, "A\r\nNats-Rollup:all B" + of + "{}", "A B C" + of + "{}", "A B\n{}",
+		strings.Repeat("A", 65) + " B" + of + "{}", "A B acme/box-2\n{}", "A B other/box-1\n{}"} {
 		if err := kept.Put([]byte(b)); err != nil {
 			t.Fatal(err)
 		}
@@ -640,8 +642,34 @@ func TestForeignRecords(t *testing.T) {
 	if got := seqs(stored(t, st)); got != "[1]" {
 		t.Errorf("in the stream %s", got)
 	}
-	if n, _ := u.Evidence().Values.Num(agent.Dropped); n != 7 {
-		t.Errorf("%v dropped, want 7", n)
+	if n, _ := u.Evidence().Values.Num(agent.Dropped); n != 10 {
+		t.Errorf("%v dropped, want 10", n)
+	}
+}
+
+// What a box saw in one practice does not go to the next one that it comes to; it
+// is counted as dropped.
+func TestBoxOfSomebodyElse(t *testing.T) {
+	s := bus(t, nil)
+	st := stream(t, s)
+	at := spool.Options{Dir: t.TempDir(), Journal: t.TempDir()}
+	kept, _ := spool.Open(at)
+	before, err := uplink.New(uplink.Options{Servers: []string{"nats://127.0.0.1:1"}, Spool: kept, Tenant: "before", Box: "box-1", Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before.Offer(report(1))
+	before.Offer(report(2))
+	kept.Close()
+	kept, _ = spool.Open(at)
+	u, _ := quick(t, uplink.Options{Servers: []string{s.ClientURL()}, Spool: kept})
+	u.Offer(report(3))
+	until(t, "nothing waits", func() bool { return waiting(u) == 0 })
+	if got := seqs(stored(t, st)); got != "[3]" {
+		t.Errorf("in the stream %s, want only what is of this practice", got)
+	}
+	if n, _ := u.Evidence().Values.Num(agent.Dropped); n != 2 {
+		t.Errorf("%v dropped, want 2", n)
 	}
 }
 

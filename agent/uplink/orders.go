@@ -49,7 +49,7 @@ const (
 func (u *Uplink) takeOrders(ctx context.Context, conn *nats.Conn) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	at := fleet.Address{Tenant: u.opts.Tenant, Box: u.opts.Box}
+	at := u.address()
 	if u.opts.Orders.Command != nil {
 		u.subscribe(conn, at.Command("*"), u.command)
 	}

@@ -17,28 +17,37 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
 
-// letter is a report as it lies in the spool: it keeps its message id and the run
-// it is of, however often it is sent and whoever sends it.
+// letter is a report as it lies in the spool: it keeps its message id, the run it
+// is of, and who the box was then, however often it is sent and whoever sends it.
 type letter struct {
 	id, boot string
+	from     string // tenant/box
 	body     []byte
 }
 
 // newLetter gives a report an id. It is random, for a guessable one could be taken
 // by another box, whose report would be kept in this one's place.
-func newLetter(boot string, body []byte) letter { return letter{rand.Text(), boot, body} }
+func (u *Uplink) newLetter(body []byte) letter {
+	return letter{rand.Text(), u.boot, u.address().String(), body}
+}
 
-func (l letter) seal() []byte { return append([]byte(l.id+" "+l.boot+"\n"), l.body...) }
+func (u *Uplink) address() fleet.Address {
+	return fleet.Address{Tenant: u.opts.Tenant, Box: u.opts.Box}
+}
+
+func (l letter) seal() []byte {
+	return append([]byte(l.id+" "+l.boot+" "+l.from+"\n"), l.body...)
+}
 
 // unseal reads a letter. What lies on a disk may be anything, and id and boot
 // become headers.
 func unseal(b []byte) (letter, error) {
 	head, body, _ := bytes.Cut(b, []byte("\n"))
-	id, boot, _ := strings.Cut(string(head), " ")
-	if !isToken(id) || !isToken(boot) || len(body) == 0 {
+	words := strings.Split(string(head), " ")
+	if len(words) != 3 || !isToken(words[0]) || !isToken(words[1]) || len(body) == 0 {
 		return letter{}, errors.New("what lies in the spool is no report")
 	}
-	return letter{id, boot, body}, nil
+	return letter{words[0], words[1], words[2], body}, nil
 }
 
 // isToken reports whether s is 1 to 64 letters and digits.
@@ -90,6 +99,10 @@ func (u *Uplink) send(ctx context.Context, conn *nats.Conn, r spool.Record) (uin
 	l, err := unseal(r.Data)
 	if err != nil {
 		return 0, fmt.Errorf("%w: %w", errNeverTaken, err)
+	}
+	if l.from != u.address().String() {
+		// The box has come to somebody else, whom this practice is no business of.
+		return 0, fmt.Errorf("%w: it is of %.130q, which this box no longer is", errNeverTaken, l.from)
 	}
 	msg := nats.NewMsg(u.subject)
 	msg.Data = l.body

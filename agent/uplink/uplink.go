@@ -99,7 +99,7 @@ func New(o Options) (*Uplink, error) {
 func (u *Uplink) Offer(r agent.Report) {
 	body, err := fleet.Encode(r)
 	if err == nil {
-		err = u.spool.Put(newLetter(u.boot, body).seal())
+		err = u.spool.Put(u.newLetter(body).seal())
 	}
 	if err != nil {
 		u.opts.Log.Error("report cannot be kept", "err", err)
