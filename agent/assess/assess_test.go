@@ -402,6 +402,8 @@ var matrix = []struct {
 		}},
 	{id: "N33 report server away", want: "central-down", verdict: "ready", caps: "ooo",
 		edit: func(w *world) { w.add(agent.See(agent.ProbeUplink, central, agent.Silent, agent.Timeout)) }},
+	{id: "N33 a foreign certificate in the report server's place only", want: "central-down", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.add(agent.See(agent.ProbeUplink, central, agent.Tampered, agent.TLSUnknownCA)) }},
 	{id: "own firewall", want: "route-local", verdict: "unknown", caps: "???", cause: agent.CauseBox,
 		edit: func(w *world) {
 			w.on("tcp", becomes(agent.NotLooked, agent.LocalReject)).on("udp", becomes(agent.NotLooked, agent.LocalReject))
@@ -829,4 +831,18 @@ func blamed(js ...assess.Judgement) map[string]bool {
 		}
 	}
 	return out
+}
+
+// An inspection that breaks the consultations' TLS breaks the box's own too: then
+// IT hears of both at once.
+func TestReportsInspected(t *testing.T) {
+	w := newWorld("webprax")
+	w.on("web", becomes(agent.Tampered, agent.TLSUnknownCA))
+	w.add(agent.See(agent.ProbeUplink, central, agent.Tampered, agent.TLSUnknownCA))
+	for _, f := range w.judge().Findings {
+		if f.Code == agent.CentralDown && f.Cause == agent.CausePractice {
+			return
+		}
+	}
+	t.Errorf("findings %+v, want central-down by the practice", w.judge().Findings)
 }

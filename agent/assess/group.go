@@ -231,8 +231,17 @@ func (v *view) ranges(pr agent.Profile, tr agent.Transport, judge func(agent.Tar
 	return out
 }
 
+// centralDown: the box cannot report. A foreign certificate in the vendor's place
+// may be the vendor's own mistake; where others bear one too, it is the practice's
+// inspection.
 func centralDown(v *view, _ agent.Profile) []claim {
-	return v.central(func(e *agent.Evidence) bool { return failed(e) && e.Reason != agent.AuthRefused })
+	claims := v.central(func(e *agent.Evidence) bool { return failed(e) && e.Reason != agent.AuthRefused })
+	foreign := v.where(foreignCert)
+	ours := v.pick(foreign, func(e *agent.Evidence) bool { return e.Probe == agent.ProbeUplink })
+	if len(claims) > 0 && len(ours) > 0 && len(foreign) > len(ours) {
+		claims[0].Cause = agent.CausePractice
+	}
+	return claims
 }
 
 func centralAuth(v *view, _ agent.Profile) []claim {
