@@ -69,9 +69,9 @@ const (
 	OnCheck    Trigger = "check"
 )
 
-// Stamp is when something was seen: wall time, whether NTP has set that wall
-// clock (many boards have no clock chip), and the time since boot, which does
-// not jump.
+// Stamp is when something was seen: wall time, whether it can be believed, which
+// NTP has set or the vendor has told (many boards have no clock chip), and the
+// time since boot, which does not jump.
 type Stamp struct {
 	At      time.Time `json:"at"` // UTC
 	Clock   Clock     `json:"clock"`
