@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"errors"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -199,28 +200,34 @@ func small(t *testing.T) *world {
 // opens, keeps what is whole in its order, and says what it lost.
 func TestCorruption(t *testing.T) {
 	good := small(t)
-	waiting := len(good.taken) - len(good.stream)
+	waiting, tried := len(good.taken)-len(good.stream), 0
 	for name, n := range good.m.now {
 		for i := range n.data {
-			for _, harm := range []func(b []byte) []byte{
-				func(b []byte) []byte { b[i] ^= 0x01; return b },
+			harms := []func(b []byte) []byte{
 				func(b []byte) []byte { b[i] ^= 0xff; return b },
 				func(b []byte) []byte { b[i] = 0; return b },
 				func(b []byte) []byte { return b[:i] },
-			} {
+			}
+			for bit := range 8 {
+				harms = append(harms, func(b []byte) []byte { b[i] ^= 1 << bit; return b })
+			}
+			for _, harm := range harms {
 				w := small(t)
 				was := w.m.now[name].data
 				w.m.now[name].data = harm(append([]byte(nil), was...))
 				if string(w.m.now[name].data) == string(was) {
 					continue
 				}
+				tried++
 				w.doubted = false
 				w.open()
 				got := w.s.Status()
 				if got.Waiting > waiting+1 { // the first was taken off: the journal said so
 					t.Fatalf("%s, byte %d: %d records wait, %d were there", name, i, got.Waiting, waiting)
 				}
-				if kept := got.Waiting; kept < waiting && w.lost == 0 && w.bad == 0 && len(w.m.now[name].data) == len(was) {
+				// A journal that ends early looks like one of a moment before.
+				whole := len(w.m.now[name].data) == len(was) || filepath.Dir(name) == onDisk
+				if kept := got.Waiting; kept < waiting && w.lost == 0 && w.bad == 0 && whole {
 					t.Fatalf("%s, byte %d: %d of %d records kept, and nothing is said", name, i, kept, waiting)
 				}
 				if kept := got.Waiting; kept+w.lost > waiting+1 {
@@ -237,6 +244,7 @@ func TestCorruption(t *testing.T) {
 			}
 		}
 	}
+	t.Logf("%d broken spools", tried)
 }
 
 // What was lost on the disk is counted once, however often the spool is opened.

@@ -24,7 +24,7 @@ func space(of ...device) []string {
 	var all []string
 	for _, d := range of {
 		up := strings.TrimSuffix(d.Up(), "*")
-		all = append(all, up+"report", up+"state", up+"hb", up+"anything", d.Hint(), d.DirectGet(),
+		all = append(all, up+"report", up+"state", up+"hb", up+"time", up+"anything", d.Hint(), d.DirectGet(),
 			"$KV."+fleet.Assignments+"."+d.Key(), "$JS.API.DIRECT.GET."+fleet.Stream+"."+up+"report", fleet.ClaimSubject(d.public),
 			d.Inbox()+".abc", d.Inbox(), fleet.ClaimInbox(d.public)+".abc", fleet.Prefix+"."+d.Tenant+"."+d.Box+".other")
 		for _, c := range append([]string{"anything"}, fleet.CommandNames...) {
