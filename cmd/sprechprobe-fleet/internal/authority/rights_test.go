@@ -226,11 +226,17 @@ func TestDeputy(t *testing.T) {
 				}
 				victims[d.String()] = s
 			}
+			if _, err := w.centre.conn.Subscribe(fleet.Times, func(m *nats.Msg) { _ = m.Respond([]byte("time for " + me.String())) }); err != nil {
+				t.Fatal(err)
+			}
+			if err := w.centre.conn.Flush(); err != nil {
+				t.Fatal(err)
+			}
 			b := w.join(me)
 			report, _ := fleet.ReportSubject("acme", "one")
 			sent := 0
 			for _, to := range space(next, twin, me) {
-				for _, subject := range []string{report, me.DirectGet()} {
+				for _, subject := range []string{report, me.DirectGet(), me.Time()} {
 					if err := b.PublishRequest(subject, to, []byte("forged")); err != nil {
 						t.Fatal(err)
 					}
@@ -244,6 +250,9 @@ func TestDeputy(t *testing.T) {
 				info, err := w.stream.Info(ctx(t))
 				return err == nil && info.State.Msgs >= uint64(len(space(next, twin, me)))/2
 			})
+			if m, err := b.Request(me.Time(), nil, patience); err != nil || string(m.Data) != "time for "+me.String() { // behind all others
+				t.Fatalf("time: %+v, %v", m, err)
+			}
 			w.unharmed(me, next, twin)
 			for name, v := range victims {
 				for _, m := range v.with(t, nil) {
