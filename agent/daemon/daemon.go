@@ -257,6 +257,11 @@ func (s Setup) uplinkOptions(log *slog.Logger) uplink.Options {
 	return o
 }
 
+// spooled is where reports wait.
+func (s Setup) spooled() spool.Options {
+	return spool.Options{Dir: s.Config.Spool.Dir, Max: s.Config.Spool.MaxBytes, Journal: filepath.Join(runtimeDir(), "spool")}
+}
+
 // openSpool opens what keeps reports until they are sent; where none are, it is
 // one in memory that stays empty.
 func (s Setup) openSpool(log *slog.Logger) *spool.Spool {
@@ -264,16 +269,15 @@ func (s Setup) openSpool(log *slog.Logger) *spool.Spool {
 		kept, _ := spool.Open(spool.Options{})
 		return kept
 	}
-	kept, found := spool.Open(spool.Options{
-		Dir: s.Config.Spool.Dir, Max: s.Config.Spool.MaxBytes, Journal: filepath.Join(runtimeDir(), "spool"),
-		Trouble: func(err error) {
-			if err != nil {
-				log.Warn("reports can wait in memory only", "err", err)
-				return
-			}
-			log.Info("reports can wait on disk again")
-		},
-	})
+	where := s.spooled()
+	where.Trouble = func(err error) {
+		if err != nil {
+			log.Warn("reports can wait in memory only", "err", err)
+			return
+		}
+		log.Info("reports can wait on disk again")
+	}
+	kept, found := spool.Open(where)
 	if found.Lost > 0 || found.Err != nil {
 		log.Warn("waiting reports", "lost", found.Lost, "bad_bytes", found.Bad, "err", found.Err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/identity"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 	"github.com/sprechprobe/sprechprobe/agent/restarts"
+	"github.com/sprechprobe/sprechprobe/agent/spool"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
@@ -38,7 +39,8 @@ type vendor struct {
 	guard *command.Guard
 	store *assignment.Store
 
-	who atomic.Pointer[Identity]
+	who    atomic.Pointer[Identity]
+	forgot atomic.Bool // what waits is of another life
 }
 
 func newVendor(log *slog.Logger) *vendor {
@@ -66,6 +68,7 @@ func (v *vendor) adopt(s Setup) Setup {
 	s.id, s.Config.Box, s.clock = nil, s.named, &v.clock
 	v.base, v.id, v.guard, v.store = s, nil, nil, nil
 	defer v.tellWho()
+	v.empty()
 	c := s.Config.Central
 	if len(c.Servers) == 0 {
 		return s
@@ -164,8 +167,20 @@ func (v *vendor) forget() error {
 	if err := errors.Join(identity.Forget(dir), assignment.Forget(dir)); err != nil {
 		return err
 	}
+	v.forgot.Store(true)
 	signal(v.renew)
 	return nil
+}
+
+// empty takes away the reports that waited when the box forgot whose it was. No
+// spool is open between two setups.
+func (v *vendor) empty() {
+	if !v.forgot.Swap(false) {
+		return
+	}
+	if err := spool.Forget(v.base.spooled()); err != nil {
+		v.log.Warn("reports of before stay on this box, and are not sent", "err", err)
+	}
 }
 
 // signal tells once, however often it is called.

@@ -25,7 +25,7 @@ import (
 func owned(t *testing.T, dir string, edit func(*config.Config)) Setup {
 	t.Helper()
 	c := config.Default()
-	c.ProfileDir, c.StateDir = "", dir
+	c.ProfileDir, c.StateDir, c.Spool.Dir = "", dir, filepath.Join(dir, "spool")
 	c.Central.Servers, c.Central.Grants = []string{"nats://127.0.0.1:1"}, nil
 	if edit != nil {
 		edit(&c)
@@ -140,6 +140,14 @@ func TestForgetting(t *testing.T) {
 	if set = v.adopt(v.base); set.Config.Schedule.Every != 10*time.Minute {
 		t.Errorf("the settings are not used: every %v", set.Config.Schedule.Every)
 	}
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	kept := set.openSpool(quiet())
+	for range 3 {
+		if err := kept.Put([]byte("what was seen in the old practice")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept.Close()
 	if err := v.forget(); err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +157,11 @@ func TestForgetting(t *testing.T) {
 		t.Error("nobody is told")
 	}
 	after := v.adopt(v.base)
+	kept = after.openSpool(quiet())
+	defer kept.Close()
+	if st := kept.Status(); st.Waiting != 0 || st.Dropped != 0 {
+		t.Errorf("reports of before still wait: %+v", st)
+	}
 	who := *v.who.Load()
 	if who.Key == before.Key || who.Code == "" || who.Code == before.Code || after.address().Tenant != "" || after.Config.Schedule.Every != config.Default().Schedule.Every {
 		t.Errorf("the box is %+v at %s, every %v", who, after.address(), after.Config.Schedule.Every)

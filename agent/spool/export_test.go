@@ -9,6 +9,9 @@ type (
 // OpenOn is Open on other files than the system's.
 func OpenOn(fs Files, o Options) (*Spool, Found) { return open(fs, o) }
 
+// ForgetOn is Forget on other files than the system's.
+func ForgetOn(fs Files, o Options) error { return forget(fs, o) }
+
 // Flush writes everything to the disk now.
 func (s *Spool) Flush() { s.flush() }
 

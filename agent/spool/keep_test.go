@@ -192,6 +192,34 @@ func TestFullDirectoryComesLater(t *testing.T) {
 	}
 }
 
+// What was forgotten does not come back, not after a power cut either, and counts
+// begin again; what fails is told.
+func TestForget(t *testing.T) {
+	for _, o := range []spool.Options{both, {Dir: onDisk}, {Journal: inRun}, {}} {
+		w := newWorld(t, 1, o)
+		w.open()
+		for range 50 {
+			w.put()
+		}
+		w.flush()
+		r, _ := w.s.Next()
+		w.s.Refuse(r)
+		if err := spool.ForgetOn(w.m, both); err == nil && o.Dir+o.Journal != "" {
+			t.Errorf("%+v: it is forgotten while it is in use", o)
+		}
+		w.s.Close()
+		w.m = w.m.restarted()
+		if err := spool.ForgetOn(w.m, o); err != nil {
+			t.Fatal(err)
+		}
+		w.m = w.m.powerCut(w.r)
+		w.open()
+		if st := w.s.Status(); st.Waiting != 0 || st.Dropped != 0 || st.Damaged != 0 || w.lost != 0 || w.bad != 0 {
+			t.Errorf("%+v: %+v, %d lost", o, st, w.lost)
+		}
+	}
+}
+
 // A disk that hangs holds up nobody: records are put, taken and counted.
 func TestDiskHangs(t *testing.T) {
 	w := newWorld(t, 1, both)

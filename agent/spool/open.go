@@ -47,6 +47,27 @@ func open(fs files, o Options) (*Spool, Found) {
 	return s, found
 }
 
+// Forget takes away all that waits in the directories, and the counts: the box comes
+// to somebody else. No spool may be open there.
+func Forget(o Options) error { return forget(system{}, o) }
+
+func forget(fs files, o Options) error {
+	var errs []error
+	if o.Dir != "" {
+		d, _, err := openDisk(fs, o.Dir, LeastMax, func(frame, *segment, int64) {})
+		if errs = append(errs, err); d != nil {
+			errs = append(errs, d.remove(slices.Clone(d.segments)), fs.SyncDir(o.Dir))
+			d.close()
+		}
+	}
+	j, b, err := openJournal(fs, o.Journal)
+	if errs = append(errs, err); len(b) > 0 {
+		errs = append(errs, fs.Remove(j.name()))
+	}
+	j.close()
+	return errors.Join(errs...)
+}
+
 // remains are the frames that were found in one place, in no order.
 type remains struct {
 	entries []*entry
