@@ -245,6 +245,6 @@ func (v *vendor) writeConfig(t *testing.T) {
 	must(t, os.MkdirAll(filepath.Join(v.dir, "profiles.d"), 0o755))
 	v.profile = v.write(t, "profiles.d/praxis.toml", []byte(p.String()))
 	v.config = v.write(t, "sprechprobe.toml", fmt.Appendf(nil,
-		"profiles = [\"praxis\"]\nprofile_dir = %q\n[box]\nid = \"box-1\"\nname = \"Praxis Nord\"\n[network]\nresolvers = [%q]\n[relay]\nusername = \"box\"\npassword_file = %q\n[spool]\ndir = %q\n[lights]\ndriver = \"none\"\n",
-		filepath.Join(v.dir, "profiles.d"), v.names, v.write(t, "relay.password", []byte("geheim\n")), filepath.Join(v.dir, "kept")))
+		"profiles = [\"praxis\"]\nprofile_dir = %q\nstate_dir = %q\n[box]\nid = \"box-1\"\nname = \"Praxis Nord\"\n[network]\nresolvers = [%q]\n[relay]\nusername = \"box\"\npassword_file = %q\n[lights]\ndriver = \"none\"\n",
+		filepath.Join(v.dir, "profiles.d"), filepath.Join(v.dir, "kept"), v.names, v.write(t, "relay.password", []byte("geheim\n"))))
 }

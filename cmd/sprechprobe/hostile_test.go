@@ -216,12 +216,12 @@ func (h hostile) settle(t *testing.T, i int, ca string, cert tls.Certificate) (*
 	v := &vendor{dir: t.TempDir(), caFile: ca}
 	must(t, os.MkdirAll(filepath.Join(v.dir, "profiles.d"), 0o755))
 	v.write(t, "profiles.d/villain.toml", h.profile(w.addr))
-	config := fmt.Appendf(nil, "profiles = [\"villain\"]\nprofile_dir = %q\n[network]\nresolvers = [%q]\n"+
+	config := fmt.Appendf(nil, "profiles = [\"villain\"]\nprofile_dir = %q\nstate_dir = %q\n[network]\nresolvers = [%q]\n"+
 		"[schedule]\nevery = \"10s\"\n[lights]\ndriver = \"none\"\n[relay]\nusername = \"box\"\npassword_file = %q\n",
-		filepath.Join(v.dir, "profiles.d"), netip.AddrPortFrom(w.addr, namePort), v.write(t, "password", []byte("secret\n")))
+		filepath.Join(v.dir, "profiles.d"), filepath.Join(v.dir, "kept"), netip.AddrPortFrom(w.addr, namePort), v.write(t, "password", []byte("secret\n")))
 	if h.central != "" {
-		config = fmt.Appendf(config, "[box]\ntenant = \"acme\"\n[central]\nservers = [\"%s://%s\"]\n[spool]\ndir = %q\n",
-			h.central, netip.AddrPortFrom(w.addr, centralPort), filepath.Join(v.dir, "kept"))
+		config = fmt.Appendf(config, "[box]\ntenant = \"acme\"\n[central]\nservers = [\"%s://%s\"]\n",
+			h.central, netip.AddrPortFrom(w.addr, centralPort))
 	}
 	v.config = v.write(t, "sprechprobe.toml", config)
 	return w, v
