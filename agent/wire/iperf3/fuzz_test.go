@@ -23,6 +23,7 @@ func FuzzServer(f *testing.F) {
 	f.Add(append(append([]byte(nil), whole...), done...), someCookie, someCookie)
 	f.Add(append(append([]byte(nil), whole...), 12), append(append([]byte(nil), someCookie...), 1, 2, 3), []byte{})
 	f.Add(append(append([]byte(nil), someCookie...), framed(`{"tcp":true,"reverse":true,"bandwidth":1000,"len":100,"time":1,"omit":1,"parallel":2}`)...), someCookie, someCookie)
+	f.Add(append(append([]byte(nil), someCookie...), framed(`{"tcp":true,"reverse":true,"len":100,"time":1,"omit":1,"parallel":2}`)...), someCookie, someCookie)
 	f.Add(append(append([]byte(nil), slotCookie[:]...), framed(`{"box":"b","rate_bits_per_s":1,"takes_ms":5}`)...), []byte{}, someCookie)
 	f.Fuzz(func(t *testing.T, first, second, third []byte) {
 		s := &Server{

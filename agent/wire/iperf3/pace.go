@@ -32,7 +32,7 @@ func (p *pacer) take(now time.Time, size, most int) (n int, wait time.Duration) 
 	}
 	due := p.rate*now.Sub(p.start).Seconds() - p.sent
 	if due < 0 {
-		return 0, time.Duration(-due / p.rate * float64(time.Second))
+		return 0, time.Duration(-due/p.rate*float64(time.Second)) + 1 // never 0: the caller would not sleep
 	}
 	if wait := p.free.Sub(now); wait > 0 {
 		return 0, wait
