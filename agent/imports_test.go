@@ -51,7 +51,7 @@ var layers = map[string][]string{
 	"agent/schedule/quiet":           {},
 	"agent/strict":                   {},
 	"agent/profile":                  {"agent", "agent/strict"},
-	"agent/config":                   {"agent", "agent/spool", "agent/strict", "agent/wire/fleet"},
+	"agent/config":                   {"agent", "agent/schedule/quiet", "agent/spool", "agent/strict", "agent/wire/fleet"},
 	"agent/advice":                   {"agent"},
 	"agent/light":                    {"agent", "agent/advice", "hal"},
 	"agent/light/sheet":              {"agent/advice", "agent/light", "hal"},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/schedule/quiet"
 	"github.com/sprechprobe/sprechprobe/agent/spool"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 )
@@ -37,6 +38,7 @@ type Config struct {
 	Panel      Panel
 	Console    Console
 	Page       Page
+	Bandwidth  Bandwidth
 }
 
 // Language is what people read on the box.
@@ -164,6 +166,22 @@ type Page struct {
 	Name   string         // label of the local name; empty: none
 }
 
+// Bandwidth says what the box measures the line against, and when.
+type Bandwidth struct {
+	Server       string // host:port; empty: nothing is measured
+	User         string // of a login; empty: none
+	PasswordFile string // path; set exactly with User, and so is KeyFile
+	KeyFile      string // path of the server's public RSA key, PEM
+
+	Every    time.Duration // from one measurement to the next, on average; 1 h to a week
+	Closed   []string      // hours that belong to the practice, as [quiet.ParseSpan] reads them
+	Window   string        // hours outside of which nothing is measured, likewise; empty: none are
+	Zone     string        // of the clock on the wall, as [quiet.ParseZone] reads it
+	PerDay   int64         // bytes that measurements may move; 0: no limit
+	PerMonth int64         // likewise
+	Capacity bool          // find out what the line carries at most, which fills it
+}
+
 // When says at which time of its life a box does something.
 type When string
 
@@ -196,6 +214,8 @@ func Default() Config {
 		Panel:      Panel{Baud: 115200},
 		Console:    Console{Baud: 115200},
 		Page:       Page{Show: Never, Listen: netip.AddrPortFrom(netip.IPv4Unspecified(), 80), Name: "sprechprobe"},
+		Bandwidth: Bandwidth{Every: 6 * time.Hour, Closed: []string{"mon-fri 07:00-20:00"}, Zone: quiet.German,
+			PerDay: 50_000_000, PerMonth: 1_000_000_000},
 	}
 }
 

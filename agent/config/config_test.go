@@ -78,6 +78,18 @@ baud = 9600
 show = "always"
 listen = "[fd00::7]:8080"
 name = "praxis-nord"
+[bandwidth]
+server = "[fd00::5]:5202"
+user = "nord"
+password_file = "/etc/sprechprobe/bandwidth.password"
+key_file = "/etc/sprechprobe/bandwidth.pem"
+every = "36h"
+closed = ["mon-fri 08:00-18:00", "sat 08:00-12:00"]
+window = "20:00-06:00"
+zone = "UTC0"
+max_bytes_per_day = 0
+max_bytes_per_month = 20_000_000
+full_capacity = true
 `
 
 func fullConfig() config.Config {
@@ -109,6 +121,11 @@ func fullConfig() config.Config {
 		Panel:   config.Panel{Port: "/dev/ttyUSB0", Baud: 9600},
 		Console: config.Console{Port: "usb:2e8a:000A", Baud: 9600},
 		Page:    config.Page{Show: config.Always, Listen: addr("[fd00::7]:8080"), Name: "praxis-nord"},
+		Bandwidth: config.Bandwidth{
+			Server: "[fd00::5]:5202", User: "nord", PasswordFile: "/etc/sprechprobe/bandwidth.password", KeyFile: "/etc/sprechprobe/bandwidth.pem",
+			Every: 36 * time.Hour, Closed: []string{"mon-fri 08:00-18:00", "sat 08:00-12:00"}, Window: "20:00-06:00", Zone: "UTC0",
+			PerMonth: 20_000_000, Capacity: true,
+		},
 	}
 }
 
@@ -149,6 +166,10 @@ func TestParse(t *testing.T) {
 		{"colours of LEDs", "[lights]\ndriver = \"sysfs\"\n[[lights.lamp]]\nrole = \"video\"\nred = \"r\"\nblue = \"b\"", lamps(config.DriverSysfs, config.Lamp{Role: config.RoleVideo, Red: "r", Blue: "b"})},
 		{"drawn", "[lights]\ndriver = \"terminal\"\n[[lights.lamp]]\nrole = \"video\"", lamps(config.DriverTerminal, config.Lamp{Role: config.RoleVideo})},
 		{"no name", "[page]\nname = \"\"\nshow = \"unclaimed\"", with(func(c *config.Config) { c.Page.Show, c.Page.Name = config.Unclaimed, "" })},
+		{"measures against", "[bandwidth]\nserver = \"reflect.example\"", with(func(c *config.Config) { c.Bandwidth.Server = "reflect.example:5201" })},
+		{"measures at any hour", "[bandwidth]\nserver = \"192.0.2.1:5300\"\nclosed = []", with(func(c *config.Config) {
+			c.Bandwidth.Server, c.Bandwidth.Closed = "192.0.2.1:5300", []string{}
+		})},
 		{"dark", "[lights]\ndriver = \"none\"", lamps(config.DriverNone)},
 	}
 	for _, tt := range tests {
@@ -205,6 +226,14 @@ baud = 115200
 show = "never"
 listen = "0.0.0.0:80"
 name = "sprechprobe"
+
+[bandwidth]
+every = "6h"
+closed = ["mon-fri 07:00-20:00"]
+zone = "CET-1CEST,M3.5.0,M10.5.0/3"
+max_bytes_per_day = 50000000
+max_bytes_per_month = 1000000000
+full_capacity = false
 `
 	if diff := cmp.Diff(want, config.Default().Show()); diff != "" {
 		t.Errorf("default (-want +got):\n%s", diff)

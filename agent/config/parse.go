@@ -55,6 +55,7 @@ func Parse(file string, data []byte) (Config, error) {
 		doc.Key("console").Key("port").Errorf("is the panel's")
 	}
 	c.Page = page(doc.Key("page"), raw.Page, c.Page)
+	c.Bandwidth = bandwidth(doc.Key("bandwidth"), raw.Bandwidth, c.Bandwidth)
 	if given := c.Central.Credentials + c.Central.NKeySeed; given != "" && len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
 		doc.Key("central").Key("servers").Errorf("box.tenant is missing: reports go by its name (without credentials or nkey_seed the box uses its own key, and the vendor claims it)")
 	}
@@ -218,13 +219,17 @@ func resolver(s string) (netip.AddrPort, error) {
 }
 
 func every(at strict.Place, raw *string, otherwise time.Duration) time.Duration {
-	const least, most = 10 * time.Second, 24 * time.Hour
+	return within(at, raw, otherwise, 10*time.Second, 24*time.Hour)
+}
+
+// within is a time between two others.
+func within(at strict.Place, raw *string, otherwise, least, most time.Duration) time.Duration {
 	if raw == nil {
 		return otherwise
 	}
 	d, err := time.ParseDuration(*raw)
 	if err != nil || d < least || d > most {
-		at.Errorf("%.40q: want a time from 10s to 24h, such as 90s or 5m", *raw)
+		at.Errorf("%.40q: want a time from %s to %s, such as 90s or 5m", *raw, duration(least), duration(most))
 	}
 	return d
 }

@@ -3,22 +3,23 @@ package config
 // rawConfig is the file as it stands. Pointers are entries whose default is not
 // their zero value.
 type rawConfig struct {
-	Profiles   []string    `toml:"profiles"`
-	ProfileDir *string     `toml:"profile_dir"`
-	StateDir   *string     `toml:"state_dir"`
-	Without    []string    `toml:"without"`
-	Language   *string     `toml:"language"`
-	Box        rawBox      `toml:"box"`
-	Network    rawNetwork  `toml:"network"`
-	Schedule   rawSchedule `toml:"schedule"`
-	Relay      rawRelay    `toml:"relay"`
-	Central    rawCentral  `toml:"central"`
-	Spool      rawSpool    `toml:"spool"`
-	Lights     rawLights   `toml:"lights"`
-	Button     rawButton   `toml:"button"`
-	Panel      rawPort     `toml:"panel"`
-	Console    rawPort     `toml:"console"`
-	Page       rawPage     `toml:"page"`
+	Profiles   []string     `toml:"profiles"`
+	ProfileDir *string      `toml:"profile_dir"`
+	StateDir   *string      `toml:"state_dir"`
+	Without    []string     `toml:"without"`
+	Language   *string      `toml:"language"`
+	Box        rawBox       `toml:"box"`
+	Network    rawNetwork   `toml:"network"`
+	Schedule   rawSchedule  `toml:"schedule"`
+	Relay      rawRelay     `toml:"relay"`
+	Central    rawCentral   `toml:"central"`
+	Spool      rawSpool     `toml:"spool"`
+	Lights     rawLights    `toml:"lights"`
+	Button     rawButton    `toml:"button"`
+	Panel      rawPort      `toml:"panel"`
+	Console    rawPort      `toml:"console"`
+	Page       rawPage      `toml:"page"`
+	Bandwidth  rawBandwidth `toml:"bandwidth"`
 }
 
 type rawBox struct {
@@ -88,4 +89,18 @@ type rawPage struct {
 	Show   *string `toml:"show"`
 	Listen *string `toml:"listen"`
 	Name   *string `toml:"name"`
+}
+
+type rawBandwidth struct {
+	Server       string   `toml:"server"`
+	User         string   `toml:"user"`
+	PasswordFile string   `toml:"password_file"`
+	KeyFile      string   `toml:"key_file"`
+	Every        *string  `toml:"every"`
+	Closed       []string `toml:"closed"`
+	Window       string   `toml:"window"`
+	Zone         *string  `toml:"zone"`
+	PerDay       *int64   `toml:"max_bytes_per_day"`
+	PerMonth     *int64   `toml:"max_bytes_per_month"`
+	Capacity     bool     `toml:"full_capacity"`
 }

@@ -85,7 +85,24 @@ func (c Config) Show() string {
 	p.set("show", string(c.Page.Show))
 	p.set("listen", c.Page.Listen.String())
 	p.line("name", strconv.Quote(c.Page.Name)) // empty means something here
+
+	c.Bandwidth.show(&p)
 	return p.b.String()
+}
+
+func (b Bandwidth) show(p *printer) {
+	p.table("[bandwidth]")
+	p.set("server", b.Server)
+	p.set("user", b.User)
+	p.set("password_file", b.PasswordFile)
+	p.set("key_file", b.KeyFile)
+	p.set("every", duration(b.Every))
+	p.list("closed", b.Closed) // none means something here
+	p.set("window", b.Window)
+	p.set("zone", b.Zone)
+	p.line("max_bytes_per_day", strconv.FormatInt(b.PerDay, 10))
+	p.line("max_bytes_per_month", strconv.FormatInt(b.PerMonth, 10))
+	p.line("full_capacity", strconv.FormatBool(b.Capacity))
 }
 
 // printer writes a file, and a table's header only once the table has an entry.
