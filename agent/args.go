@@ -80,6 +80,14 @@ var Args = map[Code][]string{
 	PortRangeTCP:       {"host", "ports", "[sender]"},
 	PortRangePartial:   {"host", "ports", "transport", "blocked"}, // blocked ports
 	PortRangeUnknown:   {"host", "ports", "transport"},
+	BandwidthMin:       {"[down]", "[up]", "[need_down]", "[need_up]", "[rule]"}, // Mbit/s; rule: what the law asks for
+	BandwidthHD:        {"[down]", "[up]", "[need_down]", "[need_up]"},
+	Bloat:              {"idle_ms", "[down_ms]", "[up_ms]"},
+	Loss:               {"percent", "limit"},
+	Jittery:            {"jitter_ms", "limit"},
+	Distant:            {"rtt_ms", "limit"},
+	BandwidthPostponed: {"[host]"},
+	BandwidthCapped:    {"[down]", "[up]"},
 	CentralDown:        {"host"},
 	CentralAuth:        {"host"},
 	CentralFallback:    {"hosts"},     // "host:port", those that were passed over

@@ -139,6 +139,14 @@ const (
 	PortRangeTCP       Code = "portrange-block-tcp"
 	PortRangePartial   Code = "portrange-partial"
 	PortRangeUnknown   Code = "portrange-unknown"
+	BandwidthMin       Code = "bw-min"
+	BandwidthHD        Code = "bw-hd"
+	Bloat              Code = "bloat"
+	Loss               Code = "loss"
+	Jittery            Code = "jitter"
+	Distant            Code = "rtt"
+	BandwidthPostponed Code = "bw-postponed"
+	BandwidthCapped    Code = "bw-capped"
 	CentralDown        Code = "central-down"
 	CentralAuth        Code = "central-auth"
 	CentralFallback    Code = "central-fallback"
@@ -155,6 +163,7 @@ var Codes = []Code{
 	STUNUDPBlock, STUNServer, STUNALG, TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer,
 	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, NATEDM, NATEDMNoRelay, NATIPFlap,
 	NATDouble, NATCGN, NATShort, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
-	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, CentralDown,
+	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, BandwidthMin, BandwidthHD, Bloat,
+	Loss, Jittery, Distant, BandwidthPostponed, BandwidthCapped, CentralDown,
 	CentralAuth, CentralFallback, ProfileRejected,
 }

@@ -116,6 +116,7 @@ const (
 	LocalDrops    Key = "local_drop_ratio"
 	TestBytes     Key = "test_bytes"
 	RetryIn       Key = "retry_in_s"
+	PutOff        Key = "put_off_by"
 	Detail        Key = "detail"
 )
 
@@ -227,6 +228,7 @@ var Keys = map[Key]KeyInfo{
 	UpJitter:      {Number, "RFC 3550 interarrival jitter of datagrams from the box, milliseconds"},
 	LocalDrops:    {Number, "datagrams that reached the box and found no room in it, 0 to 1"},
 	TestBytes:     {Number, "payload that the measurement moved, both directions"},
+	PutOff:        {Words, "why the last measurement was put off, by its reason; the figures are those of the one before"},
 	RetryIn:       {Number, "when the far end wants to be asked again, seconds"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }

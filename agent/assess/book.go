@@ -30,6 +30,9 @@ type subject struct {
 func subjectOf(e agent.Evidence) subject {
 	t := e.Target
 	s := subject{e.Probe, t.Host, t.Addr, t.Port, t.LastPort, t.Transport, t.Variant}
+	if e.Probe == agent.ProbeBandwidth {
+		return subject{probe: e.Probe} // of the line, whoever helps to measure it
+	}
 	if e.Probe == agent.ProbeNATS {
 		s.variant = "" // the ladder names the rung that answered; it is still one target
 	}
@@ -74,10 +77,14 @@ func (b *Book) Add(passes ...[]agent.Evidence) {
 }
 
 // lasts is for how many rounds a look stays that they do not make again: two
-// hours at the usual pace, or more than a day for what is looked at once a day.
+// hours at the usual pace, more than a day for what is looked at once a day, and a
+// week for what may have to wait for a quiet hour.
 func lasts(p agent.ProbeName) int {
-	if p == agent.ProbeIdle {
+	switch p {
+	case agent.ProbeIdle:
 		return 320
+	case agent.ProbeBandwidth:
+		return 2016
 	}
 	return 24
 }
@@ -85,7 +92,8 @@ func lasts(p agent.ProbeName) int {
 // rare reports whether not every round makes such a look.
 func rare(p agent.ProbeName) bool {
 	switch p {
-	case agent.ProbePath, agent.ProbeMTU, agent.ProbeBurst, agent.ProbeFlows, agent.ProbeGateway, agent.ProbeIdle, agent.ProbeWalk:
+	case agent.ProbePath, agent.ProbeMTU, agent.ProbeBurst, agent.ProbeFlows, agent.ProbeGateway, agent.ProbeIdle, agent.ProbeWalk,
+		agent.ProbeBandwidth:
 		return true
 	}
 	return false
@@ -93,6 +101,9 @@ func rare(p agent.ProbeName) bool {
 
 // with is the history after one more look.
 func (h history) with(e agent.Evidence) history {
+	if h.looks > 0 && figures(&h.newest) && e.Probe == agent.ProbeBandwidth && !figures(&e) {
+		e = h.newest.With(agent.PutOff, string(e.Reason)) // what was measured holds until it is measured again
+	}
 	if h.looks > 0 {
 		h.before = h.newest
 		if !failed(&h.before) {
@@ -112,6 +123,12 @@ func (h history) with(e agent.Evidence) history {
 type look struct {
 	agent.Evidence
 	firm bool // an answer, or a failure that needs no second look
+}
+
+// figures reports whether a look at the bandwidth has measured anything.
+func figures(e *agent.Evidence) bool {
+	_, some := e.Values.Num(agent.TestBytes)
+	return some
 }
 
 // settled returns one look per subject, in the order of the round. A failure

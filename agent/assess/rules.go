@@ -49,7 +49,7 @@ func all(s agent.State) agent.Capabilities {
 }
 
 // rules is the catalogue, in order of evaluation: local side, way out, clock,
-// names, web, UDP, STUN, TURN, NAT, group, port ranges, the box's own reports.
+// names, web, UDP, STUN, TURN, NAT, group, port ranges, the line, the box's own reports.
 var rules = []rule{
 	{code: agent.LinkDown, severity: agent.Critical, cause: agent.CausePractice, global: true,
 		find: linkDown, harms: all(agent.No)},
@@ -206,6 +206,23 @@ var rules = []rule{
 		harms: agent.Capabilities{agent.Direct: agent.Limited}},
 	{code: agent.PortRangeUnknown, severity: agent.Info, cause: agent.CauseUnknown,
 		maskedBy: join(guest, agent.UDPAllBlock), find: portRangeUnknown},
+
+	{code: agent.BandwidthMin, severity: agent.Major, cause: agent.CauseISP,
+		maskedBy: join(noWorld, agent.LinkSlow, agent.LineFailover), find: bandwidthMin, harms: someLost(agent.No)},
+	{code: agent.BandwidthHD, severity: agent.Info, cause: agent.CauseISP,
+		maskedBy: join(noWorld, agent.LinkSlow, agent.LineFailover), find: bandwidthHD},
+	{code: agent.Bloat, severity: agent.Minor, cause: agent.CausePractice,
+		maskedBy: noWorld, find: bloat, harms: someLost(agent.Limited)},
+	{code: agent.Loss, severity: agent.Minor, cause: agent.CauseISP,
+		maskedBy: join(noWorld, agent.LANUnstable, agent.UDPRateLimited, agent.NATTableFull), find: packetLoss, harms: someLost(agent.No)},
+	{code: agent.Jittery, severity: agent.Minor, cause: agent.CauseISP,
+		maskedBy: join(noWorld, agent.LANUnstable), find: jitter, harms: someLost(agent.Limited)},
+	{code: agent.Distant, severity: agent.Minor, cause: agent.CauseISP,
+		maskedBy: join(noWorld, agent.LANUnstable, agent.LineFailover), find: distant, harms: someLost(agent.Limited)},
+	{code: agent.BandwidthPostponed, severity: agent.Info, cause: agent.CauseUnknown, global: true,
+		maskedBy: noWorld, find: bandwidthPostponed},
+	{code: agent.BandwidthCapped, severity: agent.Info, cause: agent.CauseVendor,
+		maskedBy: noWorld, find: bandwidthCapped},
 
 	{code: agent.CentralDown, severity: agent.Minor, cause: agent.CauseUnknown, global: true,
 		maskedBy: noNames, find: centralDown, harms: agent.Capabilities{agent.Reporting: agent.No}},

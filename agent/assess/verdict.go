@@ -41,6 +41,9 @@ var ingredients = map[agent.Capability][]agent.Service{
 // base is OK when each ingredient that the profile names has answered in a
 // usable way, and unknown otherwise: what is broken, findings say.
 func (v *view) base(pr agent.Profile, c agent.Capability) agent.State {
+	if c == agent.HD {
+		return v.hd(pr)
+	}
 	services, ok := ingredients[c]
 	if !ok {
 		return agent.Unknown

@@ -24,7 +24,9 @@ var kept = map[agent.ProbeName][]agent.Key{
 	agent.ProbeWeb:     {agent.RTT, agent.CertExpires},
 	agent.ProbeUplink:  {agent.Queued, agent.Dropped, agent.Damaged, agent.SpoolBytes, agent.InMemory},
 	agent.ProbeMTU:     {agent.PathMTU},
-	agent.ProbeBurst:   {agent.Sent, agent.Received, agent.RTT, agent.Jitter},
+	agent.ProbeBandwidth: {agent.DownRate, agent.UpRate, agent.DownLimit, agent.UpLimit, agent.IdleRTT, agent.DownLoadedRTT, agent.UpLoadedRTT,
+		agent.DownLoss, agent.UpLoss, agent.DownJitter, agent.UpJitter, agent.PutOff},
+	agent.ProbeBurst: {agent.Sent, agent.Received, agent.RTT, agent.Jitter},
 
 	agent.ProbeAssignment: {agent.Version, agent.Detail},
 }
