@@ -284,6 +284,7 @@ const (
 	ServerBusy      Reason = "server-busy"               // the measuring server serves others first
 	LineInUse       Reason = "line-in-use"               // a measurement would disturb somebody
 	BackupLine      Reason = "backup-line"               // nothing is measured on it
+	BudgetUsed      Reason = "budget-used"               // measurements may move no more data now
 	TooFew          Reason = "too-few-answers"           // not enough answers to compare
 	LostLarge       Reason = "large-lost"                // small packets pass, large ones vanish
 	LostSome        Reason = "some-lost"                 // a part was not answered
@@ -303,5 +304,5 @@ var Reasons = []Reason{
 	HTTPAnswer, HTTPError, BlockPage, Redirect, UpgradeRefused, NoInfo, Unauthorized, OpenRelay,
 	AuthRefused, NXDomain, NoData, ServFail, DNSRefused, Bogon, NoResolver, NoAddress, NoCarrier,
 	NoLease, NoGateway, Cancelled, Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6,
-	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine,
+	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine, BudgetUsed,
 }

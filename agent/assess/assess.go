@@ -15,9 +15,9 @@ type Policy struct {
 	Without []agent.Capability
 }
 
-// used is what of the profiles the practice uses: what a target feeds else is
+// Used is what of the profiles the practice uses: what a target feeds else is
 // forgotten, and so is a target that feeds nothing else.
-func (p Policy) used() []agent.Profile {
+func (p Policy) Used() []agent.Profile {
 	out := slices.Clone(p.Profiles)
 	for i := range out {
 		pr := &out[i]
@@ -52,7 +52,7 @@ type Judgement struct {
 // Assess judges the book. Findings that before already had keep their SinceAt;
 // new ones get at.
 func Assess(p Policy, b *Book, before []agent.Finding, at time.Time) Judgement {
-	v := newView(p.used(), b.settled(), b.line, at)
+	v := newView(p.Used(), b.settled(), b.line, at)
 	claims := v.claims()
 	j := Judgement{Evidence: v.evidence, Capabilities: agent.Capabilities{}}
 	for _, c := range agent.AllCapabilities {

@@ -76,6 +76,9 @@ func (b *Book) Add(passes ...[]agent.Evidence) {
 	b.line.follow(b.seen())
 }
 
+// Spare reports whether the practice's internet seems to run over a spare line.
+func (b *Book) Spare() bool { return b.line.usual > 0 }
+
 // lasts is for how many rounds a look stays that they do not make again: two
 // hours at the usual pace, more than a day for what is looked at once a day, and a
 // week for what may have to wait for a quiet hour.

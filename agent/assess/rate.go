@@ -289,6 +289,8 @@ func bandwidthPostponed(v *view, _ agent.Profile) []claim {
 			c.Cause = agent.CauseVendor
 		case agent.BackupLine:
 			c.Cause = agent.CauseISP
+		case agent.BudgetUsed:
+			c.Cause = agent.CauseBox
 		}
 		return one(c)
 	}

@@ -50,9 +50,13 @@ type Identity struct {
 	Code string // to claim the box by; empty: it is claimed, or cannot be
 }
 
-// Check makes one round with its retest and returns the report.
-func Check(ctx context.Context, s Setup) agent.Report {
+// Check makes one round with its retest and returns the report. With measure it
+// measures the bandwidth before, where the configuration says against what.
+func Check(ctx context.Context, s Setup, measure bool) agent.Report {
 	x := s.examiner()
+	if g := s.gauge(nil); measure && g != nil {
+		x.aside.put(g.look(ctx, occasion{policy: x.policy}))
+	}
 	up, stop := s.lookUplink(ctx)
 	defer stop()
 	return x.examine(ctx, agent.OnCheck, up)
@@ -120,6 +124,9 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	start("lights", l.lamps.watch)
 	start("schedule", l.schedule)
 	start("silence", l.silence)
+	if l.gauge != nil {
+		start("bandwidth", l.measures)
+	}
 	start("news", l.news)
 	if b != nil {
 		start("button", func(ctx context.Context) error { return l.follow(ctx, b) })

@@ -10,6 +10,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/assess"
 	"github.com/sprechprobe/sprechprobe/agent/light"
 	"github.com/sprechprobe/sprechprobe/agent/panel"
 	"github.com/sprechprobe/sprechprobe/agent/press"
@@ -44,6 +45,14 @@ type loop struct {
 	renewed  <-chan struct{}    // the box is somebody else now
 	assigned <-chan struct{}    // the vendor has other settings for it
 
+	gauge    *gauge                        // nil: the bandwidth is not measured
+	gauging  chan occasion                 // "measure, as soon as no round is under way"
+	gauged   chan outcome                  // how that ended
+	measure  chan struct{}                 // "measure now", by command
+	policy   atomic.Pointer[assess.Policy] // for who plans measurements
+	stopping context.CancelFunc            // ends the measurement under way; nil: none is
+	pending  agent.Trigger                 // of the round that waits for its end; empty: none does
+
 	started time.Time // of the round under way; zero: none
 	last    agent.Report
 	face    face
@@ -56,6 +65,9 @@ type loop struct {
 type outcome struct {
 	report agent.Report
 	err    error
+
+	look     agent.Evidence // of a measurement
+	occasion occasion       // of it
 }
 
 const (
@@ -74,9 +86,18 @@ func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *lo
 		triggers: make(chan agent.Trigger, 1), seen: make(chan agent.Evidence, 64), done: make(chan outcome, 1), forgot: make(chan error, 1),
 		felt: make(chan press.Action), pressed: make(chan press.Action), shows: make(chan struct{}, 1),
 		timer: time.NewTimer(0), every: make(chan time.Duration, 1),
+		gauging: make(chan occasion), gauged: make(chan outcome, 1), measure: make(chan struct{}, 1),
 	}
+	l.gauge = s.gauge(o.Log)
+	l.plan()
 	l.judge()
 	return l
+}
+
+// plan says what measurements are for.
+func (l *loop) plan() {
+	p := l.examiner.policy
+	l.policy.Store(&p)
 }
 
 // obey makes the loop do what the box's vendor wants.
@@ -103,19 +124,34 @@ func (l *loop) run(ctx context.Context) error {
 	for {
 		var triggers <-chan agent.Trigger
 		var assigned <-chan struct{}
+		var gauging <-chan occasion
 		switch idle := l.started.IsZero(); {
+		case l.stopping != nil:
+			if l.leaving {
+				l.stopping()
+			}
+			if l.pending == "" {
+				triggers = l.triggers
+			}
 		case idle && l.leaving:
 			return nil
 		case idle:
 			triggers = l.triggers // one round at a time; the next waits here
 			assigned = l.assigned // and what it shall look for
+			gauging = l.gauging   // alone on the line
 		}
 		select {
 		case <-ctx.Done():
 			l.wait()
 			return nil
 		case why := <-triggers:
-			l.start(ctx, why)
+			l.begin(ctx, why)
+		case o := <-gauging:
+			l.gaugeNow(ctx, o)
+		case o := <-l.gauged:
+			if err := l.takeGauged(ctx, o); err != nil {
+				return err
+			}
 		case e := <-l.seen:
 			l.see(e)
 		case o := <-l.done:
@@ -196,6 +232,10 @@ func (l *loop) uplinkState() func() agent.Evidence {
 func (l *loop) wait() {
 	if !l.started.IsZero() {
 		<-l.done
+	}
+	if l.stopping != nil {
+		<-l.gauged
+		l.stopping()
 	}
 }
 

@@ -45,7 +45,7 @@ func (l *loop) command(subject, reply string, sealed []byte) (uplink.Answer, boo
 
 // deeds are what the box does for each command. What is missing it cannot do.
 func (l *loop) deeds() map[string]func() fleet.Done {
-	return map[string]func() fleet.Done{
+	deeds := map[string]func() fleet.Done{
 		fleet.Check: func() fleet.Done {
 			l.trigger(agent.OnCommand)
 			return fleet.Done{Accepted: true}
@@ -66,6 +66,13 @@ func (l *loop) deeds() map[string]func() fleet.Done {
 			return fleet.Done{Accepted: true, Settings: l.vendor.store.Word()}
 		},
 	}
+	if l.gauge != nil {
+		deeds[fleet.Bandwidth] = func() fleet.Done {
+			signal(l.measure)
+			return fleet.Done{Accepted: true}
+		}
+	}
+	return deeds
 }
 
 func refusal(r *command.Refusal) uplink.Answer { return uplink.Answer{Code: r.Code, Error: r.Text} }
@@ -89,6 +96,7 @@ func (l *loop) reassign() {
 		return
 	}
 	l.examiner.adopt(l.setup.assigned(set))
+	l.plan()
 	l.pace(set.Every)
 	l.opts.Log.Info("settings of the vendor taken over", "version", set.Version)
 	l.trigger(agent.OnCommand)

@@ -19,6 +19,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/wire/iperf3"
 	"github.com/sprechprobe/sprechprobe/hal/board"
 )
 
@@ -36,6 +37,7 @@ type Setup struct {
 	Build    Build
 	board    string // its name in reports
 	relay    webrtc.Credentials
+	login    *iperf3.Login      // at the server that the bandwidth is measured against; nil: none
 	own      bool               // the box proves who it is by a key of its own
 	named    config.Box         // by the configuration, before the vendor named it
 	id       *identity.Identity // its key; nil: none, or none yet
@@ -57,7 +59,11 @@ func Load(c config.Config, b Build) (Setup, error) {
 	if err != nil {
 		return Setup{}, err
 	}
-	s := Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay, named: c.Box}
+	login, err := loginOf(c.Bandwidth)
+	if err != nil {
+		return Setup{}, err
+	}
+	s := Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay, login: login, named: c.Box}
 	s.own = len(c.Central.Servers) > 0 && c.Box.Tenant == "" && c.Central.Credentials == "" && c.Central.NKeySeed == ""
 	if s.own {
 		// Whoever may not read the box's key can still look.
@@ -76,15 +82,41 @@ func credentials(c config.Relay) (webrtc.Credentials, error) {
 	if c.Username == "" {
 		return webrtc.Credentials{}, nil
 	}
-	b, err := strict.ReadFile(c.PasswordFile)
+	password, err := readPassword("relay.password_file", c.PasswordFile)
+	return webrtc.Credentials{Username: c.Username, Password: password}, err
+}
+
+// readPassword reads a password from the file that an entry names.
+func readPassword(entry, path string) (string, error) {
+	b, err := strict.ReadFile(path)
 	if err != nil {
-		return webrtc.Credentials{}, fmt.Errorf("relay.password_file: %w", err)
+		return "", fmt.Errorf("%s: %w", entry, err)
 	}
 	password := strings.TrimRight(string(b), "\r\n")
 	if password == "" || len(b) > maxPassword {
-		return webrtc.Credentials{}, fmt.Errorf("relay.password_file %s: want one line of 1 to %d bytes", c.PasswordFile, maxPassword)
+		return "", fmt.Errorf("%s %s: want one line of 1 to %d bytes", entry, path, maxPassword)
 	}
-	return webrtc.Credentials{Username: c.Username, Password: password}, nil
+	return password, nil
+}
+
+// loginOf reads what a login at the measuring server takes, nil without one.
+func loginOf(c config.Bandwidth) (*iperf3.Login, error) {
+	if c.User == "" {
+		return nil, nil
+	}
+	password, err := readPassword("bandwidth.password_file", c.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	text, err := strict.ReadFile(c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("bandwidth.key_file: %w", err)
+	}
+	key, err := iperf3.ParsePublicKey(text)
+	if err != nil {
+		return nil, fmt.Errorf("bandwidth.key_file %s: %w", c.KeyFile, err)
+	}
+	return &iperf3.Login{User: c.User, Password: password, Key: key}, nil
 }
 
 // derivedID is a stable name for a box that was given none. The machine's own id

@@ -18,6 +18,7 @@ func check(ctx context.Context, e env, args []string) (int, error) {
 	f := flags("check")
 	src := sourceFlags(f)
 	format := f.String("format", "text", "")
+	measure := f.Bool("bandwidth", false, "")
 	if err := parse(f, args); err != nil {
 		return exitUsage, err
 	}
@@ -28,7 +29,10 @@ func check(ctx context.Context, e env, args []string) (int, error) {
 	if err != nil {
 		return exitUsage, err
 	}
-	r := daemon.Check(ctx, s)
+	if *measure && s.Config.Bandwidth.Server == "" {
+		return exitUsage, errors.New("--bandwidth: the configuration names no server to measure against ([bandwidth] server)")
+	}
+	r := daemon.Check(ctx, s, *measure)
 	if *format == "json" {
 		err = writeJSON(e, r)
 	} else {
@@ -95,5 +99,5 @@ func newestReport(ctx context.Context, e env, s daemon.Setup, file string) (agen
 		fmt.Fprintf(e.err, "sprechprobe request: the running box's report is of no use: %v\n", err)
 	}
 	fmt.Fprintln(e.err, "sprechprobe request: no fresh report of a running box, so this makes a round of its own")
-	return daemon.Check(ctx, s), nil
+	return daemon.Check(ctx, s, false), nil
 }

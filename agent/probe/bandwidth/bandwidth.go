@@ -34,26 +34,41 @@ type Need struct {
 	// Backup reports whether the practice is on its backup line, where nothing
 	// is measured. Nil: there is none.
 	Backup func() bool
+	// Strained reports whether the practice's own network suffers while something
+	// is measured, which then ends. Nil: nobody watches.
+	Strained func() bool
+	// Gentle never fills the line, and puts off what cannot be known without.
+	Gentle bool
+	Most   int64         // bytes; what would move more is ended. 0: no limit
+	Moved  func(int64)   // is told how many bytes were moved, figures or none; may be nil
 	Box    string        // who asks for a slot
 	Login  *iperf3.Login // nil: none
 }
 
-// Of is what a profile needs: the highest rate that it or the law asks for.
+// Of is what a profile needs: the highest rate that it or the law asks for, and at
+// least what a call takes: without any load nothing is known of how long packets
+// wait then.
 func Of(t agent.Thresholds) Need {
 	return Need{
-		Down: max(t.MinDownBitsPerS, t.HDDownBitsPerS, t.RegulatedDownBitsPerS),
-		Up:   max(t.MinUpBitsPerS, t.HDUpBitsPerS),
+		Down: max(t.MinDownBitsPerS, t.HDDownBitsPerS, t.RegulatedDownBitsPerS, callRate),
+		Up:   max(t.MinUpBitsPerS, t.HDUpBitsPerS, callRate),
 	}
+}
+
+// Cost is what a look moves where the line carries what is needed, bytes, at most.
+func (n Need) Cost() int64 {
+	both := n.Down + n.Up
+	return int64((headroom*both*provingTime.Seconds() + min(both, 2*mediaRate)*mediaTime.Seconds()) / 8)
 }
 
 const (
 	bound        = 30 * time.Second
 	idleTime     = time.Second
 	provingTime  = 2 * time.Second
-	shortTime    = 3 * time.Second // of looking for what the line carries, if it is too little
-	fillingTime  = 5 * time.Second // of looking for what it carries at most
-	fillingOmit  = time.Second     // while a connection finds its speed
-	mediaTime    = 800 * time.Millisecond
+	shortTime    = 3 * time.Second        // of looking for what the line carries, if it is too little
+	fillingTime  = 5 * time.Second        // of looking for what it carries at most
+	fillingOmit  = time.Second            // while a connection finds its speed
+	mediaTime    = 2 * time.Second        // 500 datagrams, so that one lost one is not much
 	mediaBound   = 3 * time.Second        // a network without UDP keeps silent
 	slotTime     = 10 * time.Second       // of a line that is good enough
 	stockPause   = 300 * time.Millisecond // a stock server recovers from a client
@@ -62,6 +77,7 @@ const (
 
 	headroom   = 1.1    // of the cap above the need
 	mediaRate  = 2.5e6  // bit/s, high definition
+	callRate   = 1e6    // bit/s, a usual picture
 	mediaSize  = 1200   // bytes of a datagram, as browsers send them
 	writeSize  = 1448   // bytes: a segment. Larger writes would be bursts
 	background = 8 << 2 // DSCP CS1, least effort: consultations go first
@@ -83,7 +99,11 @@ func Probe(n Need) agent.Probe {
 		m := &measuring{Need: n, target: t, e: agent.See(agent.ProbeBandwidth, t, agent.Answered, "")}
 		within, cancel := context.WithTimeout(ctx, bound)
 		defer cancel()
-		if why := m.run(within); why != nil {
+		why := m.run(within)
+		if n.Moved != nil {
+			n.Moved(m.bytes)
+		}
+		if why != nil {
 			return m.failed(ctx, why)
 		}
 		return m.e
@@ -143,8 +163,14 @@ func (m *measuring) run(ctx context.Context) error {
 		}
 		m.media(ctx, d)
 	}
-	if _, some := m.e.Values.Num(agent.TestBytes); !some && first != nil {
+	if first == nil {
+		return ctx.Err()
+	}
+	if _, some := m.e.Values.Num(agent.TestBytes); !some {
 		return first
+	}
+	if p := (postponed{}); errors.As(first, &p) {
+		m.e = m.e.With(agent.PutOff, string(p.reason))
 	}
 	return ctx.Err()
 }

@@ -33,6 +33,9 @@ func TestOfProfile(t *testing.T) {
 	if n.Down != 2e6 || n.Up != 5e6 {
 		t.Errorf("%+v", n)
 	}
+	if n := bandwidth.Of(agent.Thresholds{}); n.Down != 1e6 || n.Up != 1e6 {
+		t.Errorf("for a service that names nothing: %+v", n)
+	}
 }
 
 // On a fast line everything is proven for little.

@@ -92,8 +92,20 @@ func (m *measuring) measure(ctx context.Context, d iperf3.Direction, t iperf3.Te
 	w := &watcher{measuring: m, test: t}
 	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began = time.Now() }}
 	res, err := m.test(ctx, c, t)
-	if err != nil {
+	switch {
+	case w.strained:
+		m.bytes += w.all
+		return 0, postponed{reason: agent.LineInUse}
+	case w.spent:
+		m.bytes += w.all
+		return 0, postponed{reason: agent.BudgetUsed}
+	case err != nil:
+		m.bytes += w.all
 		return 0, err
+	}
+	if sum := res.Sum(d == iperf3.Up); m.Gentle && sum.BitsPerS() < m.need(d) {
+		m.bytes += w.all
+		return 0, postponed{reason: agent.LineInUse} // to know for sure would fill it
 	}
 	return m.note(d, w, res), nil
 }
@@ -147,13 +159,37 @@ type watcher struct {
 	*measuring
 	test  iperf3.Test
 	began time.Time
-	moved int64 // bytes that arrived since the connection had found its speed
+	all   int64 // bytes that arrived
+	moved int64 // likewise, since the connection had found its speed
 	since time.Duration
 	until time.Duration
+
+	strained, spent bool // why it was ended
 }
 
 // progress is told of each interval.
 func (w *watcher) progress(i iperf3.Interval) bool {
+	bytes := arrived(i)
+	w.all += bytes
+	w.strained = w.strained || w.Strained != nil && w.Strained()
+	w.spent = w.spent || w.Most > 0 && w.bytes+w.all >= w.Most
+	return w.strained || w.spent || w.certain(i, bytes)
+}
+
+// arrived is what came through in an interval, bytes.
+func arrived(i iperf3.Interval) (n int64) {
+	for _, s := range i.Streams {
+		if s.Sender {
+			n += s.Acked
+		} else {
+			n += s.Bytes
+		}
+	}
+	return n
+}
+
+// certain reports whether the answer is known.
+func (w *watcher) certain(i iperf3.Interval, bytes int64) bool {
 	if w.test.Rate == 0 {
 		return false // looking for the capacity fills the line on purpose
 	}
@@ -164,13 +200,7 @@ func (w *watcher) progress(i iperf3.Interval) bool {
 		w.since = i.Start
 	}
 	w.until = i.End
-	for _, s := range i.Streams {
-		if s.Sender {
-			w.moved += s.Acked
-		} else {
-			w.moved += s.Bytes
-		}
-	}
+	w.moved += bytes
 	return w.proven() || w.jammed(time.Now())
 }
 

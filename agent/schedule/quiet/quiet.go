@@ -213,6 +213,27 @@ func (p Policy) affordable(from time.Time, used []Use) (at time.Time, why Why) {
 	return at, why
 }
 
+// Left is how much the budgets leave at a time, bytes; less than 0: there are none.
+func (p Policy) Left(now time.Time, used []Use) int64 {
+	y, m, d := now.In(p.zone()).Date()
+	left := int64(-1)
+	for _, b := range []struct {
+		most        int64
+		from, until time.Time
+	}{
+		{p.PerDay, time.Date(y, m, d, 0, 0, 0, 0, p.zone()), time.Date(y, m, d+1, 0, 0, 0, 0, p.zone())},
+		{p.PerMonth, time.Date(y, m, 1, 0, 0, 0, 0, p.zone()), time.Date(y, m+1, 1, 0, 0, 0, 0, p.zone())},
+	} {
+		if b.most <= 0 {
+			continue
+		}
+		if rest := max(b.most-sum(used, b.from, b.until), 0); left < 0 || rest < left {
+			left = rest
+		}
+	}
+	return left
+}
+
 // budgetEdge is the midnight at which a day's budget ends.
 func (p Policy) budgetEdge(at time.Time) time.Time {
 	y, m, d := at.In(p.zone()).Date()

@@ -1,0 +1,84 @@
+package bandwidth_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/bandwidth"
+	"github.com/sprechprobe/sprechprobe/agent/wire/iperf3"
+)
+
+// Whoever measures makes room for the practice, and keeps to its data budget.
+func TestEnds(t *testing.T) {
+	t.Parallel()
+	slow := &iperf3.Server{Admit: func(context.Context, iperf3.Request) (iperf3.Grant, error) {
+		return iperf3.Grant{Rate: 2 * mbit}, nil
+	}}
+	for _, tt := range []struct {
+		name   string
+		server *iperf3.Server
+		edit   func(*bandwidth.Need)
+		reason agent.Reason
+	}{
+		{"the practice's network suffers", &iperf3.Server{}, func(n *bandwidth.Need) { n.Strained = func() bool { return true } }, agent.LineInUse},
+		{"less than is needed, in consulting hours", slow, func(n *bandwidth.Need) { n.Gentle = true }, agent.LineInUse},
+		{"no data left", &iperf3.Server{}, func(n *bandwidth.Need) { n.Most = 200_000 }, agent.BudgetUsed},
+		{"no data left for the capacity", &iperf3.Server{}, func(n *bandwidth.Need) { n.Capacity, n.Down, n.Up, n.Most = true, 0, 0, 200_000 }, agent.BudgetUsed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := hd
+			tt.edit(&n)
+			start := time.Now()
+			e := bandwidth.Probe(n)(t.Context(), serve(t, tt.server, "127.0.0.1:0"))
+			if e.Outcome != agent.NotLooked || e.Reason != tt.reason {
+				t.Errorf("%v %v %v, want %v", e.Outcome, e.Reason, e.Values, tt.reason)
+			}
+			t.Log(time.Since(start))
+		})
+	}
+}
+
+// What the first direction has shown is kept when the second one is put off.
+func TestHalf(t *testing.T) {
+	t.Parallel()
+	n := hd
+	n.Most = 1_800_000 // enough for one direction, and for datagrams
+	e := bandwidth.Probe(n)(t.Context(), serve(t, &iperf3.Server{}, "127.0.0.1:0"))
+	_, down := e.Values.Num(agent.DownRate)
+	_, up := e.Values.Num(agent.UpRate)
+	if e.Outcome != agent.Answered || !down || up || e.Values.Text(agent.PutOff) != string(agent.BudgetUsed) {
+		t.Errorf("%v %v %v", e.Outcome, e.Reason, e.Values)
+	}
+}
+
+// Of two looks the better figures count.
+func TestBetter(t *testing.T) {
+	at := agent.Target{Host: "bandwidth.example", Transport: agent.TCP}
+	see := func(values agent.Values) agent.Evidence {
+		e := agent.See(agent.ProbeBandwidth, at, agent.Answered, "")
+		for k, v := range values {
+			e = e.With(k, v)
+		}
+		return e
+	}
+	a := see(agent.Values{agent.DownRate: 3e6, agent.DownLimit: "line", agent.UpRate: 5e6, agent.UpLimit: "offer", agent.DownLoss: 0.05,
+		agent.UpLoss: 0.0, agent.IdleRTT: 40.0, agent.TestBytes: 1e6})
+	b := see(agent.Values{agent.DownRate: 5e6, agent.DownLimit: "offer", agent.UpRate: 4e6, agent.UpLimit: "line", agent.DownLoss: 0.0,
+		agent.UpLoss: 0.02, agent.IdleRTT: 20.0, agent.UpLoadedRTT: 90.0, agent.TestBytes: 2e6})
+	want := agent.Values{agent.DownRate: 5e6, agent.DownLimit: "offer", agent.UpRate: 5e6, agent.UpLimit: "offer", agent.DownLoss: 0.0,
+		agent.UpLoss: 0.0, agent.IdleRTT: 20.0, agent.UpLoadedRTT: 90.0, agent.TestBytes: 3e6}
+	for _, pair := range [][2]agent.Evidence{{a, b}, {b, a}} {
+		if diff := cmp.Diff(want, bandwidth.Better(pair[0], pair[1]).Values); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+	none := agent.See(agent.ProbeBandwidth, at, agent.NotLooked, agent.LineInUse)
+	if got := bandwidth.Better(a, none); got.Outcome != agent.Answered {
+		t.Errorf("a second look that was put off takes the first one away: %v %v", got.Outcome, got.Reason)
+	}
+}
