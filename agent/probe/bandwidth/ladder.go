@@ -11,9 +11,10 @@ import (
 )
 
 const (
-	// A line whose round trips waver so much is in use; or so lossy.
+	// A line whose round trips waver so much is in use; or so lossy, where a bad line
+	// loses a few of a hundred.
 	busyWaver = 50 * time.Millisecond
-	busyLoss  = 0.1
+	busyLoss  = 0.3
 
 	every       = 100 * time.Millisecond
 	settled     = 500 * time.Millisecond // while a connection finds its speed

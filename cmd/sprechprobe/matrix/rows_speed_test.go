@@ -1,0 +1,95 @@
+package matrix
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
+	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
+	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
+)
+
+// How well the line carries a call: measured against the vendor's own reflector.
+var speed = []row{
+	{id: "N00s", what: "a line that carries everything", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, look: (*scene).measure},
+	{id: "N35", what: "ADSL, 16 Mbit/s down and 2.4 up", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-hd:isp", hd: agent.Limited,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 16_000_000, UpBitsPerS: 2_400_000}) }},
+	{id: "N36", what: "a backup fills the line", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-postponed",
+		look: (*scene).measure, inject: func(s *scene) {
+			s.line(practice.Quality{DownBitsPerS: 16_000_000, UpBitsPerS: 10_000_000})
+			s.PC.Do(func() { lab.Set(s.t, "ipv4/tcp_congestion_control cubic") })
+			s.later(s.Upload())
+		}},
+	{id: "D13", what: "3 % of the packets lost", want: "loss:isp", caps: "lll", verdict: agent.VerdictLimited,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{Loss: 0.03}) }},
+	{id: "D15", what: "300 ms more to everywhere", want: "rtt:unknown", caps: "lll", verdict: agent.VerdictLimited,
+		inject: func(s *scene) { s.line(practice.Quality{RTT: 300 * time.Millisecond}) }},
+	{id: "D16", what: "1.5 Mbit/s up", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-hd:isp", hd: agent.No,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{UpBitsPerS: 1_500_000}) }},
+	{id: "D17", what: "1.5 Mbit/s down, below the rule", want: "bw-min:isp", caps: "ool", verdict: agent.VerdictLimited,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 1_500_000}) }},
+	{id: "D18", what: "5 Mbit/s up and a second of queue", profile: "zpp-hd", want: "bloat", notes: "bw-hd:isp", caps: "l--", verdict: agent.VerdictLimited,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{UpBitsPerS: 5_000_000, Queue: time.Second}) }},
+	{id: "X16", what: "8 % of the packets lost", want: "loss:isp", caps: "lln", verdict: agent.Blocked,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{Loss: 0.08}) }},
+	{id: "X17", what: "600 ms more to everywhere", want: "rtt:unknown", caps: "lln", verdict: agent.Blocked,
+		inject: func(s *scene) { s.line(practice.Quality{RTT: 600 * time.Millisecond}) }},
+	{id: "X18", what: "0.7 Mbit/s up, below the service's minimum", profile: "zpp-hd", want: "bw-min:isp", notes: "bw-hd:isp", caps: "l--", hd: agent.No,
+		verdict: agent.VerdictLimited, look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{UpBitsPerS: 700_000}) }},
+}
+
+// fleetVar is the path of the vendor's program.
+const fleetVar = "SPRECHPROBE_MATRIX_FLEET"
+
+func TestSpeed(t *testing.T) {
+	if os.Getenv(fleetVar) == "" {
+		path := filepath.Join(t.TempDir(), "sprechprobe-fleet")
+		out, err := exec.Command("go", "build", "-o", path, "github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet").CombinedOutput()
+		if err != nil {
+			t.Fatalf("build: %v\n%s", err, out)
+		}
+		if err := os.Setenv(fleetVar, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := make([]row, len(speed))
+	for i, r := range speed {
+		r.also = append(r.also, internet.SpeedAddr.String())
+		rows[i] = r
+	}
+	play(t, practice.Plan{PC: true}, rows)
+}
+
+// line makes the line so, until the row is over.
+func (s *scene) line(q practice.Quality) {
+	s.WANLine.Set(q)
+	s.later(func() { s.WANLine.Set(practice.Quality{}) })
+}
+
+// measure looks once, and at the bandwidth, against a reflector of the row's own.
+func (s *scene) measure() agent.Report {
+	s.t.Helper()
+	at := netip.AddrPortFrom(internet.SpeedAddr, 5201)
+	cmd := exec.Command(os.Getenv(fleetVar), "reflect", "--listen", at.String())
+	var p *lab.Process
+	if err := s.Internet.Net.Do(func() { p = lab.Start(s.t, cmd, nil) }); err != nil {
+		s.t.Fatal(err)
+	}
+	s.later(p.Kill)
+	p.Await(s.t, "it listens", func() bool { return lab.Listens(at.String())(nil) })
+	config := s.config("[bandwidth]\nserver = \"speed.fleet.example\"\nclosed = []\n")
+	text, err := os.ReadFile(config)
+	if err == nil {
+		err = os.WriteFile(config, append([]byte(fmt.Sprintf("state_dir = %q\n", s.t.TempDir())), text...), 0o644)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.read(s.Run(exec.Command(os.Getenv(programVar), "check", "--bandwidth", "--format", "json", "--config", config)))
+}
