@@ -626,6 +626,7 @@ func TestMatrixCoversCatalogue(t *testing.T) {
 			seen[agent.Code(c)] = true
 		}
 	}
+	seen[agent.Distant] = true // by TestDistance
 	for _, tt := range matrix {
 		for _, c := range strings.Fields(tt.want) {
 			seen[agent.Code(c)] = true

@@ -31,6 +31,9 @@ func (l *line) follow(addr netip.Addr, rtt float64) {
 	if !addr.IsValid() {
 		return
 	}
+	if rtt == 0 {
+		rtt = l.rtt
+	}
 	if addr == l.addr {
 		l.rounds++
 		l.rtt += (rtt - l.rtt) / smoothness
@@ -54,26 +57,50 @@ func (l *line) follow(addr netip.Addr, rtt float64) {
 func much(rtt, than float64) bool { return rtt > than+slower && rtt > 2*than }
 
 // seen is the public address and the quickest round trip that the newest looks
-// at STUN servers show; several addresses are no line's own.
+// at STUN servers show; several addresses are no line's own. What took so long
+// that it was asked twice has no round trip: nobody knows which question was
+// answered. Then it is the quickest connection's; 0 is none.
 func (b *Book) seen() (addr netip.Addr, rtt float64) {
 	for _, s := range b.order {
 		h := b.looks[s]
 		e := &h.newest
 		ap, err := netip.ParseAddrPort(e.Values.Text(agent.MappedAddr))
-		took, timed := e.Values.Num(agent.RTT)
-		if e.Probe != agent.ProbeSTUN || !answered(e) || err != nil || !timed || !ap.Addr().Unmap().Is4() {
+		if e.Probe != agent.ProbeSTUN || !answered(e) || err != nil || !ap.Addr().Unmap().Is4() {
 			continue
+		}
+		if took, timed := trip(e); timed && (rtt == 0 || took < rtt) {
+			rtt = took
 		}
 		switch a := ap.Addr().Unmap(); {
 		case !addr.IsValid():
-			addr, rtt = a, took
+			addr = a
 		case a != addr:
 			return netip.Addr{}, 0
-		default:
-			rtt = min(rtt, took)
 		}
 	}
+	if rtt == 0 {
+		rtt = b.connected()
+	}
 	return addr, rtt
+}
+
+// trip is the round trip of an answer to a question that was asked once.
+func trip(e *agent.Evidence) (ms float64, ok bool) {
+	ms, ok = e.Values.Num(agent.RTT)
+	sends, _ := e.Values.Num(agent.Sends)
+	return ms, ok && sends <= 1
+}
+
+// connected is the quickest connection of the newest looks, milliseconds; 0: none.
+func (b *Book) connected() (ms float64) {
+	for _, s := range b.order {
+		h := b.looks[s]
+		took, timed := h.newest.Values.Num(agent.ConnectTime)
+		if timed && answered(&h.newest) && remote(&h.newest) && (ms == 0 || took < ms) {
+			ms = took
+		}
+	}
+	return ms
 }
 
 // wanRedial: the line has a new public address. Worth knowing: a call under way

@@ -240,9 +240,12 @@ func jitter(v *view, pr agent.Profile) []claim {
 // distant: an answer takes long, while nobody uses the line.
 func distant(v *view, pr agent.Profile) []claim {
 	t := pr.Thresholds
-	i, ms, ok := v.worst(pr, agent.IdleRTT)
-	if j, near, seen := v.nearest(pr); seen && (!ok || near > ms) {
-		i, ms, ok = j, near, true
+	i, ms, ok := v.nearest(pr)
+	for _, j := range v.measured(pr, agent.IdleRTT) {
+		e := &v.evidence[j]
+		if rtt, _ := e.Values.Num(agent.IdleRTT); !ok || e.Probe != agent.ProbeBandwidth && rtt > ms {
+			i, ms, ok = j, rtt, true // how far the measuring server is counts only where nothing better is known
+		}
 	}
 	if !ok {
 		return nil
@@ -252,17 +255,23 @@ func distant(v *view, pr agent.Profile) []claim {
 	return graded(c, ms, t.RTTWarnMS, t.RTTBadMS, 1, hardly())
 }
 
-// nearest is the quickest answer of a profile's STUN servers, or what such answers
-// have usually taken if that is less: one slow moment is none of the line.
+// nearest is the quickest answer of a profile's STUN servers, or else of its pages,
+// or what such answers have usually taken if that is less: one slow moment is none
+// of the line.
 func (v *view) nearest(pr agent.Profile) (look int, ms float64, ok bool) {
-	for _, i := range v.looksAt(targets(pr, agent.STUN, agent.UDP)) {
-		e := &v.evidence[i]
-		took, timed := e.Values.Num(agent.RTT)
-		if sends, _ := e.Values.Num(agent.Sends); answered(e) && timed && sends <= 1 && (!ok || took < ms) {
-			look, ms, ok = i, took, true
+	quickest := func(service agent.Service, tr agent.Transport, time func(*agent.Evidence) (float64, bool)) {
+		for _, i := range v.looksAt(targets(pr, service, tr)) {
+			e := &v.evidence[i]
+			if took, timed := time(e); answered(e) && timed && (!ok || took < ms) {
+				look, ms, ok = i, took, true
+			}
 		}
 	}
-	if ok && v.line.rounds > 0 {
+	quickest(agent.STUN, agent.UDP, trip)
+	if !ok {
+		quickest(agent.HTTPS, agent.TCP, func(e *agent.Evidence) (float64, bool) { return e.Values.Num(agent.ConnectTime) })
+	}
+	if ok && v.line.rtt > 0 {
 		ms = min(ms, v.line.rtt)
 	}
 	return look, ms, ok

@@ -53,15 +53,15 @@ var lines = []struct {
 
 	{name: "D13 loss", profile: "webprax", line: lineOf(16, 16).With(agent.UpLoss, 0.03), clean: true, want: "loss", verdict: "limited",
 		caps: "lll", cause: agent.CauseISP},
+	{name: "loss that makes the line slow", profile: "zpp-hd", line: lineOf(2, 2).With(agent.UpLoss, 0.03), clean: true, want: "loss", verdict: "limited",
+		caps: "l--", hd: agent.No, cause: agent.CauseISP},
 	{name: "loss just below the limit", profile: "webprax", line: lineOf(16, 16).With(agent.UpLoss, 0.0099), verdict: "ready", caps: "ooo"},
 	{name: "X16 much loss", profile: "webprax", line: lineOf(16, 16).With(agent.DownLoss, 0.08), clean: true, want: "loss", verdict: "blocked",
 		caps: "lln", cause: agent.CauseISP},
 	{name: "D14 jitter", profile: "zpp-hd", line: lineOf(16, 16).With(agent.DownJitter, 40), clean: true, want: "jitter", verdict: "limited",
 		caps: "l--", hd: agent.Limited, cause: agent.CauseISP},
-	{name: "D15 far away", profile: "webprax", line: lineOf(16, 16).With(agent.IdleRTT, 320).With(agent.DownLoadedRTT, 321).With(agent.UpLoadedRTT, 321),
-		clean: true, want: "rtt", verdict: "limited", caps: "lll", cause: agent.CauseUnknown},
-	{name: "X17 very far away", profile: "webprax", line: lineOf(16, 16).With(agent.IdleRTT, 620).With(agent.DownLoadedRTT, 621).With(agent.UpLoadedRTT, 621),
-		clean: true, want: "rtt", verdict: "blocked", caps: "lln", cause: agent.CauseUnknown},
+	{name: "the measuring server is far away", profile: "webprax", line: lineOf(16, 16).With(agent.IdleRTT, 620).With(agent.DownLoadedRTT, 621).With(agent.UpLoadedRTT, 621),
+		verdict: "ready", caps: "ooo"},
 	{name: "D18 long queues", profile: "zpp-hd", line: lineOf(16, 16).With(agent.UpLoadedRTT, 400), want: "bloat", verdict: "limited", caps: "l--",
 		hd: agent.Limited, cause: agent.CausePractice},
 	{name: "queues as they are", profile: "zpp-hd", line: lineOf(16, 16).With(agent.UpLoadedRTT, 130), want: "bloat", verdict: "ready", caps: "o--",
@@ -151,7 +151,8 @@ func TestSlowAnswersThatStay(t *testing.T) {
 	for _, w := range []*world{fast, slow} {
 		w.on("stun", with(agent.MappedAddr, "198.51.100.7:5000"))
 	}
-	slow.on("stun", with(agent.RTT, 320))
+	slow.on("stun", with(agent.RTT, 20)).on("stun", with(agent.Sends, 2)). // 320 ms after the first question
+										on("web", with(agent.ConnectTime, 320)).on("nats tcp", with(agent.ConnectTime, 325))
 	judge := func(w *world) string {
 		b.Add(w.evidence, w.evidence)
 		return codes(assess.Assess(w.policy(), &b, nil, time.Unix(1_800_000_000, 0)).Findings)
@@ -179,10 +180,30 @@ func TestSlowAnswersThatStay(t *testing.T) {
 func TestOtherLooksAtQuality(t *testing.T) {
 	w := newWorld("webprax", "zpp-hd")
 	w.add(agent.See(agent.ProbeRelay, agent.Target{Host: "coturn.webprax.de", Port: 5349, Transport: agent.UDP}, agent.Answered, "").
-		With(agent.DownLoss, 0.02).With(agent.UpLoss, 0.06))
+		With(agent.DownLoss, 0.02).With(agent.UpLoss, 0.06).With(agent.IdleRTT, 20))
 	j := w.judge()
 	if len(j.Findings) != 1 || j.Findings[0].Code != agent.Loss || j.Findings[0].Profile != "webprax" || j.Findings[0].Severity != agent.Major ||
 		j.Findings[0].Args["percent"] != "6" {
 		t.Errorf("%+v", j.Findings)
+	}
+}
+
+// D15 and X17: how far the service is.
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		ms            float64
+		want, verdict string
+		caps          string
+	}{{149, "", "ready", "ooo"}, {150, "rtt", "limited", "lll"}, {449, "rtt", "limited", "lll"}, {450, "rtt", "blocked", "lln"}} {
+		for name, w := range map[string]*world{
+			"of the servers": newWorld("webprax").on("stun", with(agent.RTT, tt.ms)),
+			"of a rehearsal": newWorld("webprax").on("turn udp plain", with(agent.IdleRTT, tt.ms)),
+		} {
+			j := w.judge()
+			if got := codes(j.Findings); got != tt.want || j.Verdict.String() != tt.verdict || caps(j.Profiles[0].Capabilities) != tt.caps {
+				t.Errorf("%v ms %s: %q, %s, %s; want %q, %s, %s", tt.ms, name, got, j.Verdict, caps(j.Profiles[0].Capabilities), tt.want, tt.verdict, tt.caps)
+			}
+			checkForm(t, j)
+		}
 	}
 }

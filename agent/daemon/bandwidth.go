@@ -36,6 +36,8 @@ type gauge struct {
 
 	mu    sync.Mutex
 	spent *usage
+	usual time.Duration // quickest median answer of a line at rest; 0: not known
+	busy  int           // looks in a row that found the line in use
 }
 
 // occasion is what a look is made for.
@@ -139,7 +141,26 @@ func (g *gauge) once(ctx context.Context, n bandwidth.Need, t agent.Target) agen
 	strain := watchGateway(ctx, g.gateway)
 	defer strain.stop()
 	n.Strained = strain.rises.Load
-	return g.probe(n)(ctx, t)
+	n.Usual = g.usual
+	e := g.probe(n)(ctx, t)
+	g.remember(e)
+	return e
+}
+
+// remember learns how quick an answer is on a line at rest. Where the line seems to
+// be in use whenever one looks, that is what has changed.
+func (g *gauge) remember(e agent.Evidence) {
+	if g.busy++; e.Reason != agent.LineInUse {
+		g.busy = 0
+	}
+	if g.busy >= retryOnce {
+		g.usual = 0
+	}
+	if ms, ok := e.Values.Num(agent.IdleRTT); ok {
+		if idle := time.Duration(ms * float64(time.Millisecond)); g.usual == 0 || idle < g.usual {
+			g.usual = idle
+		}
+	}
 }
 
 // reserve books what a look costs, until it is known what it has cost.

@@ -217,6 +217,22 @@ func TestUsageForgets(t *testing.T) {
 	}
 }
 
+// A line at rest is told from one that others keep full by what it was before, until
+// that never comes again.
+func TestUsualAnswer(t *testing.T) {
+	g := newInstrument(t, nil, lineOf(5.5, 5.5).With(agent.IdleRTT, 30), lineOf(5.5, 5.5).With(agent.IdleRTT, 20), postponed(agent.LineInUse))
+	for range 9 {
+		g.look(t.Context(), zpp(t))
+	}
+	var got []time.Duration
+	for _, n := range g.asked {
+		got = append(got, n.Usual/time.Millisecond)
+	}
+	if want := []time.Duration{0, 30, 20, 20, 20, 20, 20, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("taken for usual: %v ms, want %v", got, want)
+	}
+}
+
 // Who was sent away comes at the time that the server has named.
 func TestRetry(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

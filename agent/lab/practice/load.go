@@ -4,6 +4,9 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
 )
@@ -41,11 +44,22 @@ func (pr *Practice) load(port uint16, busy func(net.Conn)) (stop func()) {
 	if err != nil {
 		pr.t.Fatalf("load by the PC: %v", err)
 	}
+	fillQueues(c)
 	done := make(chan struct{})
 	go func() { defer close(done); busy(c) }()
 	return func() {
 		_ = c.Close()
 		<-done
+	}
+}
+
+// fillQueues has a connection fill queues until packets are lost, as those of most
+// computers do; this machine's may be more considerate.
+func fillQueues(c net.Conn) {
+	if s, ok := c.(syscall.Conn); ok {
+		if raw, err := s.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptString(int(fd), unix.IPPROTO_TCP, unix.TCP_CONGESTION, "reno") })
+		}
 	}
 }
 

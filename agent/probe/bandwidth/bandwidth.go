@@ -34,6 +34,9 @@ type Need struct {
 	// Backup reports whether the practice is on its backup line, where nothing
 	// is measured. Nil: there is none.
 	Backup func() bool
+	// Usual is how long an answer takes while nobody uses the line; 0: not known.
+	// Who keeps it full all the time shows by that alone.
+	Usual time.Duration
 	// Strained reports whether the practice's own network suffers while something
 	// is measured, which then ends. Nil: nobody watches.
 	Strained func() bool
@@ -76,6 +79,7 @@ const (
 	slotPatience = 2 * time.Second // that a slot is waited for on the spot
 
 	headroom   = 1.1    // of the cap above the need
+	roomToFill = 2      // times the need, for a line that carries hardly less
 	mediaRate  = 2.5e6  // bit/s, high definition
 	callRate   = 1e6    // bit/s, a usual picture
 	mediaSize  = 1200   // bytes of a datagram, as browsers send them
@@ -188,7 +192,7 @@ func (m *measuring) book(ctx context.Context) error {
 	c := iperf3.Client{Dial: dialer(&seen)}
 	var err error
 	m.slot, err = c.AskSlot(ctx, m.target.AddrPort().String(), iperf3.SlotRequest{
-		Box: m.Box, Rate: int64(headroom * max(m.Down, m.Up)), TakesMS: slotTime.Milliseconds(),
+		Box: m.Box, Rate: int64(roomToFill * max(m.Down, m.Up)), TakesMS: slotTime.Milliseconds(),
 	})
 	wait := time.Duration(m.slot.InMS) * time.Millisecond
 	switch {

@@ -16,6 +16,11 @@ const (
 	busyWaver = 50 * time.Millisecond
 	busyLoss  = 0.3
 
+	// greedy is what fills a queue until packets are lost, as the downloads of
+	// others do; every Linux knows it. Their wait is to be seen, which newer ones
+	// avoid.
+	greedy = "reno"
+
 	every       = 100 * time.Millisecond
 	settled     = 500 * time.Millisecond // while a connection finds its speed
 	certainAt   = time.Second
@@ -42,7 +47,7 @@ func (m *measuring) quiet(ctx context.Context) error {
 	}
 	m.e = m.e.With(agent.IdleRTT, m.idle)
 	lost := float64(missing) / float64(missing+len(rtts))
-	if m.idle-rtts[0] > busyWaver || lost > busyLoss {
+	if m.idle-rtts[0] > busyWaver || lost > busyLoss || m.Usual > 0 && m.idle > m.Usual+busyWaver {
 		return postponed{reason: agent.LineInUse}
 	}
 	return nil
@@ -80,8 +85,11 @@ func (m *measuring) prove(ctx context.Context, d iperf3.Direction) error {
 		return nil
 	}
 	t := iperf3.Test{Duration: shortTime, Omit: fillingOmit}
-	if m.Capacity {
+	switch {
+	case m.Capacity:
 		t.Duration = fillingTime
+	case !m.stock:
+		t.Congestion = greedy
 	}
 	_, err := m.measure(ctx, d, t)
 	return err

@@ -2,6 +2,8 @@ package bandwidth_test
 
 import (
 	"context"
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -53,6 +55,41 @@ func TestHalf(t *testing.T) {
 	_, up := e.Values.Num(agent.UpRate)
 	if e.Outcome != agent.Answered || !down || up || e.Values.Text(agent.PutOff) != string(agent.BudgetUsed) {
 		t.Errorf("%v %v %v", e.Outcome, e.Reason, e.Values)
+	}
+}
+
+// farEcho answers latency probes after a while.
+func farEcho(t *testing.T, after time.Duration) netip.AddrPort {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		for b := make([]byte, 1500); ; {
+			n, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			out := binding(b[:n], from.(*net.UDPAddr).AddrPort())
+			time.AfterFunc(after, func() { _, _ = c.WriteTo(out, from) })
+		}
+	}()
+	return c.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// Who keeps the line full all the time shows by how long an answer usually takes.
+func TestLineThatIsFullAllTheTime(t *testing.T) {
+	t.Parallel()
+	n := bandwidth.Need{Down: mbit, Echo: farEcho(t, 70*time.Millisecond)}
+	at := serve(t, &iperf3.Server{}, "127.0.0.1:0")
+	if e := bandwidth.Probe(n)(t.Context(), at); e.Outcome != agent.Answered {
+		t.Errorf("a far server: %v %v", e.Outcome, e.Reason)
+	}
+	n.Usual = 10 * time.Millisecond
+	if e := bandwidth.Probe(n)(t.Context(), at); e.Reason != agent.LineInUse {
+		t.Errorf("a near server that takes as long: %v %v", e.Outcome, e.Reason)
 	}
 }
 

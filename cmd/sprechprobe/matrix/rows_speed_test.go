@@ -20,10 +20,9 @@ var speed = []row{
 	{id: "N00s", what: "a line that carries everything", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, look: (*scene).measure},
 	{id: "N35", what: "ADSL, 16 Mbit/s down and 2.4 up", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-hd:isp", hd: agent.Limited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 16_000_000, UpBitsPerS: 2_400_000}) }},
-	{id: "N36", what: "a backup fills the line", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-postponed",
+	{id: "N36", what: "a backup fills the line", profile: "zpp-hd", caps: "o--", verdict: agent.Ready,
 		look: (*scene).measure, inject: func(s *scene) {
 			s.line(practice.Quality{DownBitsPerS: 16_000_000, UpBitsPerS: 10_000_000})
-			s.PC.Do(func() { lab.Set(s.t, "ipv4/tcp_congestion_control cubic") })
 			s.later(s.Upload())
 		}},
 	{id: "D13", what: "3 % of the packets lost", want: "loss:isp", caps: "lll", verdict: agent.VerdictLimited,
@@ -36,8 +35,8 @@ var speed = []row{
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 1_500_000}) }},
 	{id: "D18", what: "5 Mbit/s up and a second of queue", profile: "zpp-hd", want: "bloat", notes: "bw-hd:isp", caps: "l--", verdict: agent.VerdictLimited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{UpBitsPerS: 5_000_000, Queue: time.Second}) }},
-	{id: "X16", what: "8 % of the packets lost", want: "loss:isp", caps: "lln", verdict: agent.Blocked,
-		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{Loss: 0.08}) }},
+	{id: "X16", what: "8 % of the packets lost, but for those about names", want: "loss:isp", caps: "lln", verdict: agent.Blocked,
+		look: (*scene).measure, inject: func(s *scene) { s.block("th dport != 53 th sport != 53 numgen random mod 100 < 8", "drop") }},
 	{id: "X17", what: "600 ms more to everywhere", want: "rtt:unknown", caps: "lln", verdict: agent.Blocked,
 		inject: func(s *scene) { s.line(practice.Quality{RTT: 600 * time.Millisecond}) }},
 	{id: "X18", what: "0.7 Mbit/s up, below the service's minimum", profile: "zpp-hd", want: "bw-min:isp", notes: "bw-hd:isp", caps: "l--", hd: agent.No,
