@@ -254,6 +254,10 @@ const (
 	retrySoon = 10 * time.Minute
 	retryOnce = 5           // times in a row; then it waits for its usual turn
 	askAgain  = time.Minute // where nobody knows when the turn comes
+
+	// endless is when a measurement counts as hung: one takes half a minute, and
+	// a second one may follow.
+	endless = 2 * time.Minute
 )
 
 // measures asks for measurements when their turn comes, and on command.
@@ -336,6 +340,7 @@ func (l *loop) begin(ctx context.Context, why agent.Trigger) {
 func (l *loop) gaugeNow(ctx context.Context, o occasion) {
 	o.policy, o.spare = l.examiner.policy, l.examiner.book.Spare()
 	ctx, l.stopping = context.WithCancel(ctx)
+	l.gaugedAt = time.Now()
 	go func() {
 		out := outcome{occasion: o}
 		out.err = supervised(ctx, "bandwidth", func(ctx context.Context) error {

@@ -15,6 +15,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/assess"
 	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/light"
 	"github.com/sprechprobe/sprechprobe/agent/probe/bandwidth"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
 	hours "github.com/sprechprobe/sprechprobe/agent/schedule/quiet"
@@ -374,6 +375,22 @@ func TestBandwidthByCommand(t *testing.T) {
 			!slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Code == agent.BandwidthPostponed }) {
 			t.Errorf("%v, then a report by %s: %v", *told, r.Trigger, r.Findings)
 		}
+	})
+}
+
+// A measurement that never comes back shows as a round that does.
+func TestHungMeasurement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		i := newInstrument(t, nil, lineOf(5.5, 5.5))
+		i.probe = func(bandwidth.Need) agent.Probe {
+			return func(context.Context, agent.Target) agent.Evidence { <-free; return postponed(agent.LineInUse) }
+		}
+		s, _ := gauging(t, i)
+		signal(s.measure)
+		time.Sleep(endless + 30*time.Second)
+		s.wants(t, light.Unknown)
+		close(free)
 	})
 }
 

@@ -51,6 +51,7 @@ type loop struct {
 	measure  chan struct{}                 // "measure now", by command
 	policy   atomic.Pointer[assess.Policy] // for who plans measurements
 	stopping context.CancelFunc            // ends the measurement under way; nil: none is
+	gaugedAt time.Time                     // when it began
 	pending  agent.Trigger                 // of the round that waits for its end; empty: none does
 
 	started time.Time // of the round under way; zero: none
@@ -130,7 +131,7 @@ func (l *loop) run(ctx context.Context) error {
 			if l.leaving {
 				l.stopping()
 			}
-			if l.pending == "" {
+			if l.pending == "" || l.pending == agent.OnSchedule {
 				triggers = l.triggers
 			}
 		case idle && l.leaving:
@@ -275,8 +276,11 @@ func (l *loop) take(r agent.Report) {
 	}
 }
 
-// hung reports whether the round under way should have ended long ago.
-func (l *loop) hung() bool { return !l.started.IsZero() && time.Since(l.started) >= overdue }
+// hung reports whether the round or the measurement under way should have ended
+// long ago.
+func (l *loop) hung() bool {
+	return !l.started.IsZero() && time.Since(l.started) >= overdue || l.stopping != nil && time.Since(l.gaugedAt) >= endless
+}
 
 // judge finds out what is true by now.
 func (l *loop) judge() {

@@ -3,6 +3,7 @@ package bandwidth
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"time"
 
@@ -137,7 +138,7 @@ func (m *measuring) test(ctx context.Context, c iperf3.Client, t iperf3.Test) (*
 func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) float64 {
 	sum, k := res.Sum(d == iperf3.Up), keysOf(d)
 	m.bytes += max(sum.Sent.Bytes, sum.Received.Bytes)
-	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.rate, sum.BitsPerS()).With(k.limit, w.limit(res, sum))
+	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.rate, math.Round(sum.BitsPerS())).With(k.limit, w.limit(res, sum))
 	if rtts, _ := m.echo.between(w.began.Add(settled), w.began.Add(settled+res.Test.Duration)); m.idle > 0 {
 		if loaded := median(rtts); loaded > 0 {
 			m.e = m.e.With(k.loaded, loaded)
@@ -267,7 +268,7 @@ func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
 		return
 	}
 	m.bytes += sum.Packets * mediaSize
-	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.loss, sum.LossRatio()).With(k.jitter, sum.Jitter)
+	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.loss, math.Round(sum.LossRatio()*1e4)/1e4).With(k.jitter, sum.Jitter)
 	if drops := sum.DropRatio(); d == iperf3.Down && drops > 0 {
 		m.e = m.e.With(agent.LocalDrops, drops)
 	}

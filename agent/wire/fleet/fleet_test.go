@@ -3,6 +3,7 @@ package fleet_test
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,10 @@ func healthy() agent.Report {
 	see(agent.ProbeMapping, agent.Target{Host: "coturn.webprax.de", Addr: netip.MustParseAddr("203.0.113.117"), Port: 3478, Transport: agent.UDP}, "",
 		agent.Mapping, "address-dependent", agent.Destinations, 2, agent.MappedPorts, 2, agent.MappedIPs, 1)
 	r.Findings[0].Evidence = []int{len(r.Evidence) - 1}
+	see(agent.ProbeBandwidth, agent.Target{Host: "reflect.fleet.example", Addr: netip.MustParseAddr("203.0.113.70"), Port: 5201, Transport: agent.TCP}, "",
+		agent.DownRate, 5502551, agent.UpRate, 5501917, agent.DownLimit, "offer", agent.UpLimit, "offer", agent.IdleRTT, 21.375,
+		agent.DownLoadedRTT, 21.875, agent.UpLoadedRTT, 22.125, agent.DownLoss, 0, agent.UpLoss, 0.0019, agent.DownJitter, 0.625, agent.UpJitter, 0.875,
+		agent.TestBytes, 2877496)
 	return r
 }
 
@@ -135,6 +140,12 @@ func TestSteadyReportIsSmall(t *testing.T) {
 		if _, ok := e.Values.Num(agent.RTT); e.Probe == agent.ProbeTURN && !ok {
 			t.Error("a healthy relay lost its round trip time")
 		}
+		if _, ok := e.Values.Num(agent.UpRate); e.Probe == agent.ProbeBandwidth && !ok {
+			t.Error("a measured line lost its figures")
+		}
+	}
+	if !slices.ContainsFunc(got.Evidence, func(e agent.Evidence) bool { return e.Probe == agent.ProbeBandwidth }) {
+		t.Error("what was measured of the line does not survive")
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 // How well the line carries a call: measured against the vendor's own reflector.
-var speed = []row{
+var fine = []row{
 	{id: "N00s", what: "a line that carries everything", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, look: (*scene).measure},
 	{id: "N35", what: "ADSL, 16 Mbit/s down and 2.4 up", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-hd:isp", hd: agent.Limited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 16_000_000, UpBitsPerS: 2_400_000}) }},
@@ -25,12 +25,18 @@ var speed = []row{
 			s.line(practice.Quality{DownBitsPerS: 16_000_000, UpBitsPerS: 10_000_000})
 			s.later(s.Upload())
 		}},
+}
+
+var poor = []row{
 	{id: "D13", what: "3 % of the packets lost", want: "loss:isp", caps: "lll", verdict: agent.VerdictLimited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{Loss: 0.03}) }},
 	{id: "D15", what: "300 ms more to everywhere", want: "rtt:unknown", caps: "lll", verdict: agent.VerdictLimited,
 		inject: func(s *scene) { s.line(practice.Quality{RTT: 300 * time.Millisecond}) }},
 	{id: "D16", what: "1.5 Mbit/s up", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-hd:isp", hd: agent.No,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{UpBitsPerS: 1_500_000}) }},
+}
+
+var slow = []row{
 	{id: "D17", what: "1.5 Mbit/s down, below the rule", want: "bw-min:isp", caps: "ool", verdict: agent.VerdictLimited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 1_500_000}) }},
 	{id: "D18", what: "5 Mbit/s up and a second of queue", profile: "zpp-hd", want: "bloat", notes: "bw-hd:isp", caps: "l--", verdict: agent.VerdictLimited,
@@ -46,9 +52,14 @@ var speed = []row{
 // fleetVar is the path of the vendor's program.
 const fleetVar = "SPRECHPROBE_MATRIX_FLEET"
 
-func TestSpeed(t *testing.T) {
+func TestLineFine(t *testing.T) { playLine(t, fine) }
+func TestLinePoor(t *testing.T) { playLine(t, poor) }
+func TestLineSlow(t *testing.T) { playLine(t, slow) }
+
+func playLine(t *testing.T, lines []row) {
+	t.Helper()
 	if os.Getenv(fleetVar) == "" {
-		path := filepath.Join(t.TempDir(), "sprechprobe-fleet")
+		path := filepath.Join(os.Getenv(resultsVar), "sprechprobe-fleet")
 		out, err := exec.Command("go", "build", "-o", path, "github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet").CombinedOutput()
 		if err != nil {
 			t.Fatalf("build: %v\n%s", err, out)
@@ -57,8 +68,8 @@ func TestSpeed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rows := make([]row, len(speed))
-	for i, r := range speed {
+	rows := make([]row, len(lines))
+	for i, r := range lines {
 		r.also = append(r.also, internet.SpeedAddr.String())
 		rows[i] = r
 	}
