@@ -53,17 +53,18 @@ func (v *view) ways(pr agent.Profile) (look int, both []way, ok bool) {
 		{name: "down", rate: agent.DownRate, limit: agent.DownLimit, least: t.MinDownBitsPerS, hd: t.HDDownBitsPerS, byLaw: t.RegulatedDownBitsPerS},
 		{name: "up", rate: agent.UpRate, limit: agent.UpLimit, least: t.MinUpBitsPerS, hd: t.HDUpBitsPerS},
 	}
-	for _, i := range v.of(agent.ProbeBandwidth) {
-		e := &v.evidence[i]
-		for k := range both {
-			w := &both[k]
-			w.got, w.measured = e.Values.Num(w.rate)
-			w.by = e.Values.Text(w.limit)
-			ok = ok || w.measured
-		}
-		return i, both, ok
+	ix := v.of(agent.ProbeBandwidth)
+	if len(ix) == 0 {
+		return 0, both, false
 	}
-	return 0, both, false
+	values := v.evidence[ix[0]].Values // the book has one
+	for k := range both {
+		w := &both[k]
+		w.got, w.measured = values.Num(w.rate)
+		w.by = values.Text(w.limit)
+		ok = ok || w.measured
+	}
+	return ix[0], both, ok
 }
 
 // short reports whether the line itself carries less than is needed.
@@ -279,31 +280,30 @@ func (v *view) nearest(pr agent.Profile) (look int, ms float64, ok bool) {
 
 // bandwidthPostponed: why there is no figure of now.
 func bandwidthPostponed(v *view, _ agent.Profile) []claim {
-	for _, i := range v.of(agent.ProbeBandwidth) {
-		e := &v.evidence[i]
-		why := agent.Reason(e.Values.Text(agent.PutOff))
-		if _, some := e.Values.Num(agent.TestBytes); !some {
-			if why = e.Reason; why == "" {
-				why = agent.OtherError
-			}
-		}
-		if why == "" {
-			return nil
-		}
-		c := found([]int{i}, "", "host", e.Target.Host)
-		switch why {
-		case agent.LineInUse:
-			c.Cause = agent.CausePractice
-		case agent.ServerBusy, agent.AuthRefused:
-			c.Cause = agent.CauseVendor
-		case agent.BackupLine:
-			c.Cause = agent.CauseISP
-		case agent.BudgetUsed:
-			c.Cause = agent.CauseBox
-		}
-		return one(c)
+	ix := v.of(agent.ProbeBandwidth)
+	if len(ix) == 0 {
+		return nil
 	}
-	return nil
+	e := &v.evidence[ix[0]]
+	why := agent.Reason(e.Values.Text(agent.PutOff))
+	if !figures(e) {
+		why = e.Reason
+	}
+	if why == "" {
+		return nil
+	}
+	c := found(ix, "", "host", e.Target.Host)
+	switch why {
+	case agent.LineInUse:
+		c.Cause = agent.CausePractice
+	case agent.ServerBusy, agent.AuthRefused:
+		c.Cause = agent.CauseVendor
+	case agent.BackupLine:
+		c.Cause = agent.CauseISP
+	case agent.BudgetUsed:
+		c.Cause = agent.CauseBox
+	}
+	return one(c)
 }
 
 // bandwidthCapped: the far end, or the box, was the limit.
