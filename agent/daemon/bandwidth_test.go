@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,13 @@ type instrument struct {
 	asked []bandwidth.Need
 	moves int64
 	takes time.Duration // of a look
+}
+
+// count is how often it was asked.
+func (i *instrument) count() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return len(i.asked)
 }
 
 var reflectAt = agent.Target{Host: "192.0.2.9", Port: 5201, Transport: agent.TCP}
@@ -57,7 +65,9 @@ func newInstrument(t *testing.T, edit func(*config.Bandwidth), finds ...agent.Ev
 	}
 	i.probe = func(n bandwidth.Need) agent.Probe {
 		return func(ctx context.Context, _ agent.Target) agent.Evidence {
+			i.mu.Lock()
 			i.asked = append(i.asked, n)
+			i.mu.Unlock()
 			n.Moved(i.moves)
 			if i.takes > 0 {
 				select {
@@ -275,21 +285,42 @@ func TestGatewayIsWatched(t *testing.T) {
 	})
 }
 
+// diary is what happened, in its order.
+type diary struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (d *diary) add(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lines = append(d.lines, line)
+}
+
+// take is what happened since it was called last.
+func (d *diary) take() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := d.lines
+	d.lines = nil
+	return out
+}
+
 // gauging is a stage whose loop measures. Its rounds are told.
-func gauging(t *testing.T, i *instrument) (s *stage, told *[]string) {
+func gauging(t *testing.T, i *instrument) (s *stage, told *diary) {
 	t.Helper()
-	told = &[]string{}
+	told = &diary{}
 	probe := i.probe
 	i.probe = func(n bandwidth.Need) agent.Probe {
 		return func(ctx context.Context, at agent.Target) agent.Evidence {
-			*told = append(*told, "measures")
+			told.add("measures")
 			e := probe(n)(ctx, at)
-			*told = append(*told, "measured "+e.Outcome.String())
+			told.add("measured " + e.Outcome.String())
 			return e
 		}
 	}
 	s = perform(t, Options{}, func(ctx context.Context, at agent.Target) agent.Evidence {
-		*told = append(*told, "round")
+		told.add("round")
 		return up(ctx, at)
 	})
 	synctest.Wait()
@@ -312,13 +343,14 @@ func TestMeasuresByItself(t *testing.T) {
 		s, told := gauging(t, i)
 		time.Sleep(30 * time.Hour)
 		synctest.Wait()
-		n := len(i.asked)
+		n := i.count()
 		if n < 3 || n > 10 {
 			t.Errorf("%d measurements in 30 hours, want one in 6 on average", n)
 		}
-		for k, what := range *told {
-			if what == "measures" && (*told)[k+1] != "measured answered" {
-				t.Errorf("%s beside a measurement", (*told)[k+1])
+		lines := told.take()
+		for k, what := range lines {
+			if what == "measures" && lines[k+1] != "measured answered" {
+				t.Errorf("%s beside a measurement", lines[k+1])
 			}
 		}
 		r := s.facts.Load().Report
@@ -335,21 +367,22 @@ func TestRoundsAndMeasurements(t *testing.T) {
 			i := newInstrument(t, nil, lineOf(5.5, 5.5))
 			i.takes = 20 * time.Second
 			s, told := gauging(t, i)
-			*told = nil
+			told.take()
 			signal(s.measure)
 			time.Sleep(time.Second)
 			synctest.Wait()
 			s.trigger(why)
 			time.Sleep(time.Second)
 			synctest.Wait()
-			begun := slices.Contains(*told, "round")
-			if begun != (why == agent.OnCommand) {
-				t.Errorf("%s: after 2 s of 20: %v", why, *told)
+			soon := told.take()
+			if slices.Contains(soon, "round") != (why == agent.OnCommand) {
+				t.Errorf("%s: after 2 s of 20: %v", why, soon)
 			}
 			time.Sleep(30 * time.Second)
 			synctest.Wait()
-			if want := []string{"measures", ends, "round"}; !slices.Equal((*told)[:3], want) {
-				t.Errorf("%s: %v, want %v", why, *told, want)
+			all := append(soon, told.take()...)
+			if want := []string{"measures", ends, "round"}; !slices.Equal(all[:min(3, len(all))], want) {
+				t.Errorf("%s: %v, want %v", why, all, want)
 			}
 		})
 	}
@@ -364,16 +397,17 @@ func TestBandwidthByCommand(t *testing.T) {
 		if _, can := (&loop{}).deeds()["bandwidth"]; can {
 			t.Error("a box without a server says that it can measure")
 		}
-		*told = nil
+		told.take()
 		if done := s.deeds()["bandwidth"](); !done.Accepted {
 			t.Errorf("%+v", done)
 		}
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		r := s.facts.Load().Report
-		if want := []string{"measures", "measured not-looked", "round"}; !slices.Equal(*told, want) || r.Trigger != agent.OnCommand ||
+		lines := told.take()
+		if want := []string{"measures", "measured not-looked", "round"}; !slices.Equal(lines, want) || r.Trigger != agent.OnCommand ||
 			!slices.ContainsFunc(r.Findings, func(f agent.Finding) bool { return f.Code == agent.BandwidthPostponed }) {
-			t.Errorf("%v, then a report by %s: %v", *told, r.Trigger, r.Findings)
+			t.Errorf("%v, then a report by %s: %v", lines, r.Trigger, r.Findings)
 		}
 	})
 }
