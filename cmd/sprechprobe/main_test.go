@@ -26,6 +26,7 @@ func TestMistakes(t *testing.T) {
 	v := &vendor{dir: t.TempDir()}
 	typo := v.write(t, "typo.toml", []byte("profiles = [\"webprax\"]\n\n[schedule]\nevry = \"5m\"\n"))
 	bad := v.write(t, "bad.toml", []byte("profiles = [\"webprax\"]\n\n[schedule]\nevery = \"1s\"\n"))
+	login := v.write(t, "login.toml", []byte("profiles = [\"webprax\"]\n[bandwidth]\nserver = \"127.0.0.1\"\nuser = \"a\"\npassword_file = \"/nowhere\"\nkey_file = \"/nowhere\"\n"))
 	sprechprobe := build(t)
 	tests := []struct {
 		args string
@@ -37,6 +38,8 @@ func TestMistakes(t *testing.T) {
 		{"check --lang fr", []string{"fr"}},
 		{"check --profile nope", []string{"nope", "webprax", "zpp-hd"}},
 		{"check extra", []string{"extra"}},
+		{"check --bandwidth", []string{"[bandwidth] server"}},
+		{"check --bandwidth --config " + login, []string{"bandwidth.password_file", "nowhere"}},
 		{"check --config " + typo, []string{typo + ":4", "schedule.evry"}},
 		{"run --config " + bad, []string{bad + ":4", "schedule.every", "10s"}},
 		{"config check --config " + bad, []string{bad + ":4"}},
