@@ -207,3 +207,25 @@ func TestDistance(t *testing.T) {
 		}
 	}
 }
+
+// A spare line is known for one from the round on that shows it, until the usual
+// line is back: nothing is measured on it.
+func TestSpare(t *testing.T) {
+	var b assess.Book
+	round := func(addr string, ms float64) bool {
+		w := newWorld("webprax").on("stun", with(agent.MappedAddr, addr+":5000")).on("stun", with(agent.RTT, ms))
+		b.Add(w.evidence, w.evidence)
+		return b.Spare()
+	}
+	for range 4 {
+		if round("198.51.100.7", 20) {
+			t.Fatal("the usual line is taken for a spare one")
+		}
+	}
+	if !round("203.0.113.9", 90) || !round("203.0.113.9", 95) {
+		t.Error("another address and four times the round trip are not taken for a spare line")
+	}
+	if round("198.51.100.7", 20) {
+		t.Error("the usual line is back, and taken for a spare one")
+	}
+}
