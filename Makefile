@@ -21,7 +21,8 @@ APT = \
   qemu-system-arm:qemu-system-aarch64 \
   device-tree-compiler:dtc \
   g++:g++ \
-  arduino-core-avr:avr-g++
+  arduino-core-avr:avr-g++ \
+  postgresql:pg_lsclusters
 GUEST = $(or $(SPRECHPROBE_GUEST),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sprechprobe/guest)
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)

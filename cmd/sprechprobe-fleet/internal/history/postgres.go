@@ -1,0 +1,127 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// post is a history in PostgreSQL. It uses no locks but those of rows, and nothing
+// that a distributed database with PostgreSQL's protocol would lack.
+type post struct{ pool *pgxpool.Pool }
+
+func openPostgres(ctx context.Context, where string) (engine, error) {
+	conf, err := pgxpool.ParseConfig(where)
+	if err != nil {
+		return nil, errors.New("history: the URL of the database cannot be read: want postgres://USER@HOST:PORT/DATABASE") // it may hold a password
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, conf)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	if err := pool.Ping(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("history: database on %s: %w", conf.ConnConfig.Host, err)
+	}
+	return post{pool}, nil
+}
+
+func (p post) close() error { p.pool.Close(); return nil }
+
+// write tries again where two transactions stood in each other's way: a
+// distributed database says so often, and leaves it to us.
+func (p post) write(ctx context.Context, f func(tx) error) error {
+	for wait := 10 * time.Millisecond; ; wait *= 2 {
+		err := pgx.BeginFunc(ctx, p.pool, func(t pgx.Tx) error { return f(postTx{ctx, t}) })
+		if !conflict(err) || wait > 2*time.Second {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(rand.N(wait)):
+		}
+	}
+}
+
+// conflict reports whether a transaction may pass when it is tried again:
+// serialization_failure and deadlock_detected (PostgreSQL, appendix A).
+func conflict(err error) bool {
+	var e *pgconn.PgError
+	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+}
+
+func (p post) read(ctx context.Context, query string, args []any, row func(scan) error) error {
+	rows, err := p.pool.Query(ctx, numbered(query), args...)
+	if err != nil {
+		return err
+	}
+	return drainPost(rows, row)
+}
+
+func drainPost(rows pgx.Rows, row func(scan) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+type postTx struct {
+	ctx context.Context
+	t   pgx.Tx
+}
+
+// each sends all rows at once and reads the answers then.
+func (t postTx) each(query string, rows [][]any) (changed []int64, err error) {
+	query = numbered(query)
+	var b pgx.Batch
+	for _, args := range rows {
+		b.Queue(query, args...)
+	}
+	answers := t.t.SendBatch(t.ctx, &b)
+	defer func() { err = errors.Join(err, answers.Close()) }()
+	changed = make([]int64, len(rows))
+	for i := range rows {
+		tag, err := answers.Exec()
+		if err != nil {
+			return nil, err
+		}
+		changed[i] = tag.RowsAffected()
+	}
+	return changed, nil
+}
+
+func (t postTx) query(query string, args []any, row func(scan) error) error {
+	rows, err := t.t.Query(t.ctx, numbered(query), args...)
+	if err != nil {
+		return err
+	}
+	return drainPost(rows, row)
+}
+
+func (postTx) forUpdate() string { return " FOR UPDATE" }
+
+// numbered writes $1, $2 ... for each ?. No statement of ours has one in a text.
+func numbered(query string) string {
+	parts := strings.Split(query, "?")
+	var b strings.Builder
+	for i, part := range parts {
+		if i > 0 {
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(i))
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}

@@ -1,0 +1,68 @@
+package history
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Metric is a measure that reports carry and charts show.
+type Metric string
+
+// The metrics, by their column.
+const (
+	RTT       Metric = "rtt_ms"          // median over the service's own answers
+	Loss      Metric = "loss_ratio"      // of media-like bursts, or of a measurement
+	Jitter    Metric = "jitter_ms"       // likewise
+	Down      Metric = "down_bits_per_s" // measured throughput
+	Up        Metric = "up_bits_per_s"
+	LoadedRTT Metric = "loaded_rtt_ms" // round trip while the line is busy, the worse direction
+)
+
+// Metrics lists the metrics.
+var Metrics = []Metric{RTT, Loss, Jitter, Down, Up, LoadedRTT}
+
+const verdicts = 5
+
+// schema is the statements that make the tables. They are written for both
+// databases: times are milliseconds since 1970, and every key starts with the box,
+// so that a distributed database spreads what is written by time.
+func schema() []string {
+	var measured, hourly strings.Builder
+	for _, m := range Metrics {
+		fmt.Fprintf(&measured, ", %s DOUBLE PRECISION", m)
+		for _, c := range statColumns(m) {
+			fmt.Fprintf(&hourly, ", %s DOUBLE PRECISION", c)
+		}
+	}
+	for v := range verdicts {
+		fmt.Fprintf(&hourly, ", v%d BIGINT NOT NULL", v)
+	}
+	return []string{
+		// The newest of each box. place orders them, the worst first; due is when
+		// a box without a word counts as silent.
+		`CREATE TABLE IF NOT EXISTS boxes (box TEXT NOT NULL PRIMARY KEY, tenant TEXT NOT NULL,
+			name TEXT NOT NULL, search TEXT NOT NULL, version TEXT NOT NULL, isp TEXT NOT NULL,
+			place BIGINT NOT NULL, verdict BIGINT NOT NULL, severity BIGINT NOT NULL, silent BIGINT NOT NULL, state TEXT NOT NULL,
+			boot TEXT NOT NULL, seq BIGINT NOT NULL, event_at BIGINT NOT NULL, arrived_at BIGINT NOT NULL, first_at BIGINT NOT NULL,
+			since_at BIGINT NOT NULL, every_ms BIGINT NOT NULL, uptime_ms BIGINT NOT NULL, due_at BIGINT NOT NULL, reports BIGINT NOT NULL)`,
+		`CREATE INDEX IF NOT EXISTS boxes_worst ON boxes (place, box)`,
+		`CREATE INDEX IF NOT EXISTS boxes_tenant ON boxes (tenant, place, box)`,
+		// What a box can be found by: finding, cause, profile.
+		`CREATE TABLE IF NOT EXISTS tags (box TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (box, tag))`,
+		`CREATE INDEX IF NOT EXISTS tags_of ON tags (tag, box)`,
+		`CREATE TABLE IF NOT EXISTS reports (box TEXT NOT NULL, boot TEXT NOT NULL, seq BIGINT NOT NULL,
+			event_at BIGINT NOT NULL, arrived_at BIGINT NOT NULL, verdict BIGINT NOT NULL, state TEXT NOT NULL` +
+			measured.String() + `, raw BYTEA NOT NULL, PRIMARY KEY (box, boot, seq))`,
+		`CREATE INDEX IF NOT EXISTS reports_of ON reports (box, event_at)`,
+		`CREATE TABLE IF NOT EXISTS changes (box TEXT NOT NULL, event_at BIGINT NOT NULL, was TEXT NOT NULL, state TEXT NOT NULL,
+			PRIMARY KEY (box, event_at))`,
+		`CREATE TABLE IF NOT EXISTS hours (box TEXT NOT NULL, hour BIGINT NOT NULL, n BIGINT NOT NULL` + hourly.String() +
+			`, PRIMARY KEY (box, hour))`,
+	}
+}
+
+// statColumns are those of a metric in the table of hours.
+func statColumns(m Metric) []string {
+	s := string(m)
+	return []string{s + "_n", s + "_sum", s + "_min", s + "_max"}
+}

@@ -1,0 +1,143 @@
+package history
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+
+	_ "modernc.org/sqlite" // the driver
+)
+
+// lite is a history in one SQLite file. One connection writes; others read the
+// write-ahead log's past meanwhile.
+type lite struct {
+	pool *sql.DB
+
+	mu     sync.Mutex // one transaction at a time
+	writer *sql.Conn
+	known  map[string]*sql.Stmt
+}
+
+func openSQLite(ctx context.Context, file string) (engine, error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	// The file holds what practices should not find in a backup of others.
+	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("history: %w", err)
+	}
+	f.Close()
+	// An entry that is acknowledged is not asked for again, so each transaction is
+	// on the disk before it ends (synchronous FULL): one flush for a whole batch.
+	options := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)",
+		"cache_size(-65536)", "wal_autocheckpoint(4000)", "secure_delete(fast)"}}
+	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: options.Encode()}).String())
+	if err != nil {
+		return nil, fmt.Errorf("history %s: %w", file, err)
+	}
+	pool.SetMaxOpenConns(4)
+	pool.SetMaxIdleConns(4)
+	l := &lite{pool: pool, known: map[string]*sql.Stmt{}}
+	if l.writer, err = pool.Conn(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("history %s: %w", file, err), pool.Close())
+	}
+	return l, nil
+}
+
+func (l *lite) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.writer.Close(), l.pool.Close())
+}
+
+func (l *lite) write(ctx context.Context, f func(tx) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// Immediate: a transaction that begins by reading could not write any more
+	// when another program has written meanwhile.
+	if _, err := l.writer.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := f(liteTx{l, ctx})
+	if err == nil {
+		_, err = l.writer.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		_, _ = l.writer.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+	}
+	return err
+}
+
+func (l *lite) read(ctx context.Context, query string, args []any, row func(scan) error) error {
+	rows, err := l.pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	return drain(rows, row)
+}
+
+func drain(rows *sql.Rows, row func(scan) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+type liteTx struct {
+	*lite
+	ctx context.Context
+}
+
+// prepared keeps statements: there are a few dozen.
+func (t liteTx) prepared(query string) (*sql.Stmt, error) {
+	if s := t.known[query]; s != nil {
+		return s, nil
+	}
+	s, err := t.writer.PrepareContext(context.WithoutCancel(t.ctx), query)
+	if err == nil {
+		t.known[query] = s
+	}
+	return s, err
+}
+
+func (t liteTx) each(query string, rows [][]any) ([]int64, error) {
+	s, err := t.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	changed := make([]int64, len(rows))
+	for i, args := range rows {
+		r, err := s.ExecContext(t.ctx, args...)
+		if err != nil {
+			return nil, err
+		}
+		if changed[i], err = r.RowsAffected(); err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
+func (t liteTx) query(query string, args []any, row func(scan) error) error {
+	s, err := t.prepared(query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryContext(t.ctx, args...)
+	if err != nil {
+		return err
+	}
+	return drain(rows, row)
+}
+
+// forUpdate is nothing: there is one writer.
+func (liteTx) forUpdate() string { return "" }

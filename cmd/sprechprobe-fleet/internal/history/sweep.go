@@ -1,0 +1,110 @@
+package history
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Swept is what a sweep has done.
+type Swept struct {
+	Reports int64 // summed up by the hour and deleted
+	Hours   int64 // deleted
+	Boxes   int64 // forgotten
+}
+
+// Sweep enforces how long things are kept. Reports that are too old become hours,
+// also those that come late; hours, changes and boxes that are too old go.
+func (db *DB) Sweep(ctx context.Context) (Swept, error) {
+	now := db.conf.Now()
+	raw, old := millis(now.Add(-db.conf.KeepRaw)), millis(now.Add(-db.conf.KeepAggregates))
+	var all Swept
+	for last := ""; ; {
+		var boxes []string
+		err := db.e.read(ctx, `SELECT box FROM boxes WHERE box > ? ORDER BY box LIMIT 100`, []any{last}, func(s scan) error {
+			var b string
+			err := s(&b)
+			boxes = append(boxes, b)
+			return err
+		})
+		if err == nil && len(boxes) > 0 {
+			last = boxes[len(boxes)-1]
+			err = db.sweep(ctx, boxes, raw, old, &all)
+		}
+		if err != nil {
+			return all, fmt.Errorf("history: sweep: %w", err)
+		}
+		if len(boxes) == 0 {
+			return all, nil
+		}
+	}
+}
+
+func (db *DB) sweep(ctx context.Context, boxes []string, raw, old int64, all *Swept) error {
+	with := func(ms ...any) [][]any {
+		rows := make([][]any, len(boxes))
+		for i, b := range boxes {
+			rows[i] = append([]any{b}, ms...)
+		}
+		return rows
+	}
+	// Whole hours only, so that no hour is summed up in parts.
+	raw -= raw % hourMS
+	return db.e.write(ctx, func(t tx) error {
+		// The boxes first, as all who write do.
+		if _, err := t.each(`UPDATE boxes SET reports = reports WHERE box = ?`, with()); err != nil {
+			return err
+		}
+		var done Swept
+		for _, step := range []struct {
+			query string
+			rows  [][]any
+			count *int64
+		}{
+			{sumUp, with(raw), nil},
+			{`DELETE FROM reports WHERE box = ? AND event_at < ?`, with(raw), &done.Reports},
+			{`DELETE FROM hours WHERE box = ? AND hour < ?`, with(old / hourMS), &done.Hours},
+			{`DELETE FROM changes WHERE box = ? AND event_at < ?`, with(old), nil},
+			{`DELETE FROM tags WHERE box = ? AND box IN (SELECT box FROM boxes WHERE arrived_at < ?)`, with(old), nil},
+			{`DELETE FROM boxes WHERE box = ? AND arrived_at < ?`, with(old), &done.Boxes},
+		} {
+			changed, err := t.each(step.query, step.rows)
+			if err != nil {
+				return err
+			}
+			if step.count != nil {
+				for _, n := range changed {
+					*step.count += n
+				}
+			}
+		}
+		all.Reports += done.Reports
+		all.Hours += done.Hours
+		all.Boxes += done.Boxes
+		return nil
+	})
+}
+
+// sumUp adds the reports of a box before a time to its hours.
+var sumUp = func() string {
+	columns := []string{"n"}
+	sets := []string{"n = hours.n + excluded.n"}
+	for v := range verdicts {
+		c := fmt.Sprintf("v%d", v)
+		columns = append(columns, c)
+		sets = append(sets, fmt.Sprintf("%[1]s = hours.%[1]s + excluded.%[1]s", c))
+	}
+	for _, m := range Metrics {
+		c := statColumns(m)
+		columns = slices.Concat(columns, c)
+		for _, sum := range c[:2] {
+			sets = append(sets, fmt.Sprintf("%[1]s = COALESCE(hours.%[1]s, 0) + COALESCE(excluded.%[1]s, 0)", sum))
+		}
+		for i, less := range []string{"<", ">"} {
+			sets = append(sets, fmt.Sprintf("%[1]s = CASE WHEN hours.%[1]s IS NULL OR excluded.%[1]s %[2]s hours.%[1]s THEN excluded.%[1]s ELSE hours.%[1]s END", c[2+i], less))
+		}
+	}
+	return fmt.Sprintf(`INSERT INTO hours (box, hour, %s) SELECT box, event_at / %d, %s FROM reports WHERE box = ? AND event_at < ? GROUP BY 1, 2
+		ON CONFLICT (box, hour) DO UPDATE SET %s`, strings.Join(columns, ", "), hourMS, ofReports, strings.Join(sets, ", "))
+}()
