@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -37,7 +38,8 @@ const serveArgs = `[flags]
   --beacon-zone ZONE   the domain below which boxes call for help by name look-ups
   --beacon-listen ADDR where to answer for it (default :53)
   --max-bytes N        bound of the stream of reports on disk (default 4 GiB)
-  --max-boxes N        bound of boxes shown (default 10000)`
+  --replicas N         copies of the reports in a cluster of three or more (default 1)
+  --max-boxes N        bound of boxes shown (default 200000)` + historyArgs
 
 // serveFlags are the settings of serve.
 type serveFlags struct {
@@ -48,6 +50,7 @@ type serveFlags struct {
 	keys     string
 	zone     string
 	zoneAt   string
+	kept     historyFlags
 }
 
 func parseServe(args []string) (serveFlags, error) {
@@ -65,8 +68,10 @@ func parseServe(args []string) (serveFlags, error) {
 	f.StringVar(&s.keys, "keys", "", "")
 	f.StringVar(&s.zone, "beacon-zone", "", "")
 	f.StringVar(&s.zoneAt, "beacon-listen", ":53", "")
+	s.kept.add(f)
+	f.IntVar(&s.hub.Replicas, "replicas", 1, "")
 	f.Int64Var(&s.hub.MaxBytes, "max-bytes", hub.DefaultMaxBytes, "")
-	f.IntVar(&s.maxBoxes, "max-boxes", 10000, "")
+	f.IntVar(&s.maxBoxes, "max-boxes", 200000, "")
 	if err := parse(f, args); err != nil {
 		return s, err
 	}
@@ -80,10 +85,15 @@ func parseServe(args []string) (serveFlags, error) {
 		return s, errUsage{errors.New("--nats-account is for --nats-config")}
 	case s.keys != "" && s.hub.URL == "" && s.hub.ConfigFile == "":
 		return s, errUsage{errors.New("--keys is for a bus that asks who is there: name it by --nats, or its configuration by --nats-config")}
+	case s.hub.Replicas < 1 || s.hub.Replicas > 5 || s.hub.Replicas > 1 && s.hub.URL == "" && s.hub.ConfigFile == "":
+		return s, errUsage{errors.New("--replicas wants 1 to 5, and a cluster: name it by --nats or --nats-config")}
 	case set["beacon-listen"] && s.zone == "":
 		return s, errUsage{errors.New("--beacon-listen is for --beacon-zone")}
 	case s.hub.MaxBytes < 1<<20 || s.maxBoxes < 1:
 		return s, errUsage{errors.New("--max-bytes wants at least 1048576, --max-boxes at least 1")}
+	}
+	if err := s.kept.check(); err != nil {
+		return s, err
 	}
 	if s.keys != "" && s.hub.Creds == "" {
 		s.hub.Creds = filepath.Join(s.keys, authority.FleetCreds)
@@ -113,9 +123,17 @@ func serve(ctx context.Context, e env, args []string) error {
 		return err
 	}
 	defer h.Close()
+	db, err := s.kept.open(ctx, s.hub.Data)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
 	reg := registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: log})
 	var room waitingRoom
-	page, err := dashboard.New(dashboard.Config{Registry: reg, Bus: h.Connected, Waiting: room.boxes, Hosts: s.hosts, Log: log})
+	var trouble atomic.Bool
+	page, err := dashboard.New(dashboard.Config{
+		Registry: reg, Bus: func() bool { return h.Connected() && !trouble.Load() }, Waiting: room.boxes, Hosts: s.hosts, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -129,7 +147,10 @@ func serve(ctx context.Context, e env, args []string) error {
 	log.Info("serving", "dashboard", "http://"+ln.Addr().String()+"/", "bus", h.URL())
 	warnOpen(log, ln.Addr())
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { keep(ctx, h, db, log); return nil })
+	g.Go(func() error { h.Watch(ctx, func(err error) { trouble.Store(err != nil) }); return nil })
 	g.Go(func() error {
+		restore(ctx, db, reg, log)
 		h.Follow(ctx, func(m hub.Message) { reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
 		return nil
 	})

@@ -396,7 +396,9 @@ func series(b *bench) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		stat := func(n int, mean, least, most float64) history.Stat { return history.Stat{N: n, Mean: mean, Min: least, Max: most} }
+		stat := func(n int, mean, least, most float64) history.Stat {
+			return history.Stat{N: n, Mean: mean, Min: least, Max: most}
+		}
 		want := []history.Point{
 			{At: start, Reports: 6, Verdicts: map[agent.Verdict]int{agent.Ready: 5, agent.VerdictLimited: 1}, Metrics: map[history.Metric]history.Stat{
 				history.RTT: stat(6, 12.5, 10, 15), history.Loss: stat(6, 0.02, 0.02, 0.02), history.Jitter: stat(6, 1.5, 1.5, 1.5),

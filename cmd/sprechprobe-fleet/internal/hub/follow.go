@@ -47,6 +47,7 @@ func (h *Hub) stream(ctx context.Context) (jetstream.Stream, error) {
 		MaxMsgSize:  MaxMessage,
 		MaxBytes:    h.conf.MaxBytes,
 		Duplicates:  2 * time.Minute,
+		Replicas:    max(1, h.conf.Replicas),
 		AllowDirect: true,
 	})
 	if err != nil {
@@ -147,13 +148,23 @@ func read(ctx context.Context, msgs jetstream.MessagesContext, take func(Message
 		if last++; meta.Sequence.Consumer != last {
 			return fmt.Errorf("message %d came in place of %d", meta.Sequence.Consumer, last)
 		}
-		take(Message{
-			Subject: m.Subject(),
-			Boot:    clip(m.Headers().Get(fleet.HeaderBoot)),
-			Payload: m.Data(),
-			At:      meta.Timestamp,
-		})
+		out, _ := messageOf(m)
+		take(out)
 	}
+}
+
+// messageOf reads a message of the stream, and says whether it is of one.
+func messageOf(m jetstream.Msg) (Message, bool) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return Message{}, false
+	}
+	return Message{
+		Subject: m.Subject(),
+		Boot:    clip(m.Headers().Get(fleet.HeaderBoot)),
+		Payload: m.Data(),
+		At:      meta.Timestamp,
+	}, true
 }
 
 // watch ends the session when the stream was removed or made anew.

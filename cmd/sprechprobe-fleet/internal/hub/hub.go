@@ -28,6 +28,7 @@ type Config struct {
 	Account    string // account of ConfigFile that holds the streams; optional
 	Data       string // directory of the embedded JetStream store
 
+	Replicas int   // copies of the stream in a cluster; 0: 1
 	MaxBytes int64 // of the stream on disk; 0: [DefaultMaxBytes]
 	Log      *slog.Logger
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 )
 
 const (
@@ -22,8 +23,6 @@ const (
 	// beatLeast and beatMost bound what a box may say about its beats.
 	beatLeast = 10 * time.Second
 	beatMost  = time.Hour
-	// ahead is how far a box's clock may run before ours is taken instead.
-	ahead = 5 * time.Minute
 )
 
 // entry is a box with what is needed to judge its next report.
@@ -86,7 +85,26 @@ func (e *entry) take(r agent.Report, boot string, arrived time.Time) {
 		e.Late++
 		return
 	}
-	e.Report, e.Boot, e.EventAt = r, boot, at
+	e.Report, e.Boot, e.EventAt = proven(r), boot, at
+}
+
+// proven leaves of a report's evidence what its findings rest on: a large fleet has
+// to fit into memory, and the history has the rest.
+func proven(r agent.Report) agent.Report {
+	if r.Verdict == agent.VerdictUnknown {
+		return r // what was looked at says why
+	}
+	var kept []agent.Evidence
+	findings := slices.Clone(r.Findings)
+	for i, f := range findings {
+		findings[i].Evidence = make([]int, len(f.Evidence))
+		for j, n := range f.Evidence {
+			findings[i].Evidence[j] = len(kept)
+			kept = append(kept, r.Evidence[n])
+		}
+	}
+	r.Findings, r.Evidence = findings, kept
+	return r
 }
 
 // hear takes a beat. It comes by no stream, so that it is of now.
@@ -139,18 +157,12 @@ func (e *entry) newer(r agent.Report, boot string, at time.Time) bool {
 }
 
 // eventTime is when the report was made. Of the run that beats, the time since
-// the box's start says it, whatever its clock does. Otherwise the box is believed
-// if its clock is set and not ahead of ours; a box without a clock cannot say, so
-// that the time of arrival must do.
+// the box's start says it, whatever its clock does.
 func (e *entry) eventTime(r agent.Report, boot string, arrived time.Time) time.Time {
 	if old := e.Beat.Stamp.UptimeS - r.Stamp.UptimeS; boot != "" && boot == e.BeatBoot && r.Stamp.UptimeS > 0 && old > 0 && old < 1e9 {
 		return e.BeatAt.Add(-time.Duration(old * float64(time.Second)))
 	}
-	at := r.Stamp.At
-	if r.Stamp.Clock != agent.ClockSet || at.IsZero() || at.After(arrived.Add(ahead)) {
-		return arrived
-	}
-	return at
+	return history.EventAt(r, arrived)
 }
 
 // count learns the box's interval from its own uptime between two reports by

@@ -1,5 +1,6 @@
 // Package registry keeps, in memory, what each box of the fleet said last and
-// when. It knows neither the bus nor the page, and keeps no history.
+// when. It knows neither the bus nor the page; what came before it starts it gets
+// from the history.
 package registry
 
 import (
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 )
 
 // Key is a box as the bus vouches for it.
@@ -132,6 +134,34 @@ func (r *Registry) Take(subject, boot string, payload []byte, arrived time.Time)
 		r.take(e, report, boot, arrived)
 	}
 	r.changed(e)
+}
+
+// Restore enters a box as the history knows it, before anything is taken.
+func (r *Registry) Restore(b history.Box, report agent.Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := r.entry(Key{b.Tenant, b.Box}, b.FirstAt)
+	if e == nil || e.Reports > 0 {
+		return
+	}
+	if report.Schema == "" { // its time is over; the verdict stays
+		report.Verdict = b.Verdict
+		report.Box.Name, report.Box.Version = b.Name, b.Version
+	}
+	report.Box.ID, report.Tenant = b.Box, b.Tenant
+	e.known(report, b.Boot)
+	e.Report, e.Boot, e.EventAt, e.ArrivedAt = proven(report), b.Boot, b.EventAt, b.ArrivedAt
+	e.Interval, e.Reports = b.Interval, b.Reports
+	r.changed(e)
+}
+
+// Forget drops a box, until it reports again.
+func (r *Registry) Forget(k Key) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.boxes, k)
+	r.revision++
+	r.tell()
 }
 
 // Call notes that a box has called for help. Who has called is for the caller to

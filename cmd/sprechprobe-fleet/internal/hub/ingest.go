@@ -1,0 +1,138 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+)
+
+const (
+	// Ingester is the durable consumer that everybody shares who writes the
+	// history: each report goes to one of them.
+	Ingester = "history"
+
+	batch   = 500                    // reports that are written at a time
+	gathers = 500 * time.Millisecond // how long a batch is waited for
+	ackWait = time.Minute            // after which another one gets what one did not write
+)
+
+// Ingest hands take the reports that nobody has taken yet, in batches and in the
+// order of the bus, until ctx ends. A batch is acknowledged once take returned nil;
+// otherwise, or if this program dies, it is handed out again, here or to another
+// program: take must know what it has seen. Several may run beside each other.
+func (h *Hub) Ingest(ctx context.Context, take func(context.Context, []Message) error) {
+	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
+		began := time.Now()
+		err := h.ingest(ctx, take)
+		if ctx.Err() != nil {
+			return
+		}
+		h.conf.Log.Warn("history interrupted", "err", err)
+		if time.Since(began) > time.Minute {
+			wait = time.Second
+		}
+		if !pause(ctx, wait/2+rand.N(wait/2)) {
+			return
+		}
+	}
+}
+
+func (h *Hub) ingest(ctx context.Context, take func(context.Context, []Message) error) error {
+	c, err := h.ingester(ctx)
+	if err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		got, err := c.Fetch(batch, jetstream.FetchMaxWait(gathers))
+		if err != nil {
+			return fmt.Errorf("fetch: %w", err)
+		}
+		var raw []jetstream.Msg
+		var messages []Message
+		for m := range got.Messages() {
+			if out, ok := messageOf(m); ok {
+				raw, messages = append(raw, m), append(messages, out)
+			}
+		}
+		if len(messages) > 0 {
+			if err := settle(raw, take(ctx, messages)); err != nil {
+				return err
+			}
+		}
+		if err := got.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("fetch: %w", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// settle tells the bus what became of a batch.
+func settle(raw []jetstream.Msg, err error) error {
+	if err != nil {
+		for _, m := range raw {
+			err = errors.Join(err, m.NakWithDelay(5*time.Second))
+		}
+		return err
+	}
+	for _, m := range raw {
+		// An acknowledgement that is lost costs a second look at the report.
+		if err := m.Ack(); err != nil {
+			return fmt.Errorf("acknowledge: %w", err)
+		}
+	}
+	return nil
+}
+
+func (h *Hub) ingester(ctx context.Context) (jetstream.Consumer, error) {
+	ctx, done := context.WithTimeout(ctx, 15*time.Second)
+	defer done()
+	s, err := h.stream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable:       Ingester,
+		Description:   "writes the history",
+		FilterSubject: fleet.Reports,
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxAckPending: 40 * batch,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s: %w", Ingester, err)
+	}
+	return c, nil
+}
+
+// Backlog is how many reports nobody has written to the history yet.
+func (h *Hub) Backlog(ctx context.Context) (uint64, error) {
+	c, err := h.js.Consumer(ctx, fleet.Stream, Ingester)
+	if err != nil {
+		return 0, fmt.Errorf("backlog: %w", err)
+	}
+	i := c.CachedInfo()
+	return i.NumPending + uint64(i.NumAckPending), nil
+}
+
+// Purge deletes what the bus holds of a box.
+func (h *Hub) Purge(ctx context.Context, a fleet.Address) error {
+	subject, err := fleet.ReportSubject(a.Tenant, a.Box)
+	if err != nil {
+		return err
+	}
+	s, err := h.js.Stream(ctx, fleet.Stream)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(subject))
+	}
+	if err != nil {
+		return fmt.Errorf("purge %s: %w", a, err)
+	}
+	return nil
+}
