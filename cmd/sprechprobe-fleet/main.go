@@ -44,6 +44,7 @@ var commands = []command{
 	{"assign", assignArgs, "give settings to a box", assign},
 	{"command", commandArgs, "ask a box to do something now", sendCommand},
 	{"reflect", reflectArgs, "the far end of measurements: an iperf3 server for many boxes at once", runReflect},
+	{"simulate", simulateArgs, "send the reports of a fleet that there is not, for demonstrations and load", runSimulate},
 	{"demo", demoArgs, "the whole product on this machine: far ends, box, dashboard", runDemo},
 	{"sheet", sheetArgs, "what the lamps say, one page to be printed (HTML)", printSheet},
 	{"version", "", "version and platform", version},

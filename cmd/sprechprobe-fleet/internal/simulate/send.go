@@ -1,0 +1,134 @@
+package simulate
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+)
+
+// Sending says how reports are sent.
+type Sending struct {
+	From    time.Time // of the first report
+	First   int       // the number of the first report of all, from 0
+	Reports int       // the number after the last one; 0: until the context ends
+	Paced   bool      // each at its time; otherwise as fast as the bus takes them
+	// Connect joins the bus. There are as many connections as Lines, default 4, and
+	// not one for each box.
+	Connect func() (*nats.Conn, error)
+	Lines   int
+	Window  int // reports of a line that the bus has not acknowledged yet; default 256
+}
+
+// Sent is what was sent.
+type Sent struct {
+	Acknowledged int64 // by the bus
+	Failed       int64
+	Took         time.Duration
+}
+
+// Send sends the reports of the fleet, and ends when the bus has acknowledged them.
+func (f *Fleet) Send(ctx context.Context, s Sending) (Sent, error) {
+	if s.Lines == 0 {
+		s.Lines = 4
+	}
+	if s.Window == 0 {
+		s.Window = 256
+	}
+	var sent Sent
+	var done, failed atomic.Int64
+	began := time.Now()
+	errs := make([]error, s.Lines)
+	var lines sync.WaitGroup
+	for l := range s.Lines {
+		lines.Go(func() { errs[l] = f.line(ctx, s, l, &done, &failed) })
+	}
+	lines.Wait()
+	sent.Acknowledged, sent.Failed, sent.Took = done.Load(), failed.Load(), time.Since(began)
+	return sent, errors.Join(errs...)
+}
+
+// line sends every s.Lines-th report.
+func (f *Fleet) line(ctx context.Context, s Sending, l int, done, failed *atomic.Int64) error {
+	nc, err := s.Connect()
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	window := make(chan struct{}, s.Window)
+	var open sync.WaitGroup
+	defer open.Wait()
+	for k := s.First + l; (s.Reports == 0 || k < s.Reports) && ctx.Err() == nil; k += s.Lines {
+		i, n := k%f.conf.Boxes, uint64(k/f.conf.Boxes)
+		at := f.At(i, n, s.From)
+		if s.Paced && !until(ctx, at) {
+			return nil
+		}
+		m, err := f.message(i, n, at)
+		if err != nil {
+			return err
+		}
+		select {
+		case window <- struct{}{}:
+		case <-ctx.Done():
+			return nil
+		}
+		open.Go(func() {
+			defer func() { <-window }()
+			ask, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			if _, err := js.PublishMsg(ask, m); err != nil {
+				failed.Add(1)
+			} else {
+				done.Add(1)
+			}
+		})
+	}
+	return nil
+}
+
+func (f *Fleet) message(i int, n uint64, at time.Time) (*nats.Msg, error) {
+	boot, r := f.Report(i, n, at)
+	body, err := fleet.Encode(r)
+	if err != nil {
+		return nil, fmt.Errorf("report of box %d: %w", i, err)
+	}
+	a := f.Address(i)
+	subject, err := fleet.ReportSubject(a.Tenant, a.Box)
+	if err != nil {
+		return nil, err
+	}
+	m := nats.NewMsg(subject)
+	m.Header.Set(fleet.HeaderBoot, boot)
+	m.Header.Set(jetstream.MsgIDHeader, rand.Text())
+	m.Data = body
+	return m, nil
+}
+
+// until waits for a moment and reports whether ctx is still alive.
+func until(ctx context.Context, at time.Time) bool {
+	d := time.Until(at)
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
