@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -45,8 +46,11 @@ func (h *Hub) Check(ctx context.Context) error {
 }
 
 func (h *Hub) checkDisk() error {
-	if s := h.server.Healthz(&server.HealthzOptions{}); s.Status != "ok" {
-		return fmt.Errorf("%w, or cannot be written: %s; make room and start this program again", ErrDisk, s.Error)
+	switch s := h.server.Healthz(&server.HealthzOptions{}); {
+	case strings.Contains(s.Error, unix.ENOSPC.Error()):
+		return fmt.Errorf("%w: make room and start this program again (%s)", ErrDisk, s.Error)
+	case s.Status != "ok":
+		return fmt.Errorf("bus: %s", s.Error)
 	}
 	var fs unix.Statfs_t
 	if err := unix.Statfs(h.server.StoreDir(), &fs); err != nil {

@@ -30,7 +30,10 @@ type Config struct {
 
 	Replicas int   // copies of the stream in a cluster; 0: 1
 	MaxBytes int64 // of the stream on disk; 0: [DefaultMaxBytes]
-	Log      *slog.Logger
+	// AckWait is how long an ingester may take for a batch until another one gets it;
+	// 0: 30 s. All ingesters of a bus have to agree.
+	AckWait time.Duration
+	Log     *slog.Logger
 }
 
 // DefaultMaxBytes bounds the stream: 72 hours of 1600 boxes at 5 minutes and
@@ -57,6 +60,9 @@ type Hub struct {
 func Open(ctx context.Context, c Config) (*Hub, error) {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = DefaultMaxBytes
+	}
+	if c.AckWait == 0 {
+		c.AckWait = 30 * time.Second
 	}
 	h := &Hub{conf: c, unlock: func() {}}
 	if err := h.open(ctx); err != nil {

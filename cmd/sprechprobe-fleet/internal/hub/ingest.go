@@ -19,7 +19,6 @@ const (
 
 	batch   = 500                    // reports that are written at a time
 	gathers = 500 * time.Millisecond // how long a batch is waited for
-	ackWait = time.Minute            // after which another one gets what one did not write
 )
 
 // Ingest hands take the reports that nobody has taken yet, in batches and in the
@@ -102,7 +101,7 @@ func (h *Hub) ingester(ctx context.Context) (jetstream.Consumer, error) {
 		FilterSubject: fleet.Reports,
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       ackWait,
+		AckWait:       h.conf.AckWait,
 		MaxAckPending: 40 * batch,
 	})
 	if err != nil {
