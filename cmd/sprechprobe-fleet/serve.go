@@ -18,6 +18,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -131,6 +132,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	reg := registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: log})
 	var room waitingRoom
 	var trouble atomic.Bool
+	var board incident.Board
 	page, err := dashboard.New(dashboard.Config{
 		Registry: reg, Bus: func() bool { return h.Connected() && !trouble.Load() }, Waiting: room.boxes, Hosts: s.hosts, Log: log,
 	})
@@ -148,6 +150,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	warnOpen(log, ln.Addr())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { keep(ctx, h, db, log); return nil })
+	g.Go(func() error { correlate(ctx, db, reg, &board, log); return nil })
 	g.Go(func() error { h.Watch(ctx, func(err error) { trouble.Store(err != nil) }); return nil })
 	g.Go(func() error {
 		restore(ctx, db, reg, log)

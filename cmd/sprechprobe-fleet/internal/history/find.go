@@ -264,6 +264,20 @@ func (db *DB) Each(ctx context.Context, take func(Box, agent.Report)) error {
 	}
 }
 
+// ISPs hands out the provider of each box whose provider is known.
+func (db *DB) ISPs(ctx context.Context, take func(a fleet.Address, isp string)) error {
+	err := db.e.read(ctx, `SELECT box, isp FROM boxes WHERE isp <> ''`, nil, func(s scan) error {
+		var box, isp string
+		err := s(&box, &isp)
+		take(addressOf(box), isp)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("history: providers: %w", err)
+	}
+	return nil
+}
+
 // Newest returns a box and its newest report, whose Schema is empty where its time
 // is over. The error is [ErrUnknownBox] where there is none.
 func (db *DB) Newest(ctx context.Context, a fleet.Address) (Box, agent.Report, error) {

@@ -308,6 +308,10 @@ var conformance = map[string]func(*bench){
 		if got := b.find(history.Query{ISP: "AS64500 Example"}); !slices.Equal(got, []string{"one"}) {
 			b.Errorf("found by provider: %q", got)
 		}
+		isps := map[fleet.Address]string{}
+		if err := b.ISPs(b.Context(), func(a fleet.Address, isp string) { isps[a] = isp }); err != nil || len(isps) != 1 || isps[one] != "AS64500 Example" {
+			b.Errorf("providers %v, %v", isps, err)
+		}
 	},
 	"a box is exported whole and deleted whole": func(b *bench) {
 		two := fleet.Address{Tenant: "acme", Box: "two"}

@@ -90,7 +90,8 @@ type Registry struct {
 	mu       sync.Mutex
 	boxes    map[Key]*entry
 	stats    Stats
-	full     bool // said once
+	full     bool          // said once
+	view     func(Box) Box // how others see a box; nil: as it is
 	revision uint64
 	watchers map[chan struct{}]struct{}
 }
@@ -267,9 +268,41 @@ func (r *Registry) Boxes() []Box {
 	defer r.mu.Unlock()
 	all := make([]Box, 0, len(r.boxes))
 	for _, e := range r.boxes {
+		all = append(all, r.seen(e))
+	}
+	return all
+}
+
+// View sets how all boxes are seen from now on: what a fleet knows can give a
+// finding another cause than the box did. nil: as they are. how must not change a
+// report, but may return another.
+func (r *Registry) View(how func(Box) Box) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.view = how
+	for _, e := range r.boxes {
+		r.revision++
+		e.Revision = r.revision
+	}
+	r.tell()
+}
+
+// Raw returns every box as it spoke, in no order.
+func (r *Registry) Raw() []Box {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]Box, 0, len(r.boxes))
+	for _, e := range r.boxes {
 		all = append(all, e.Box)
 	}
 	return all
+}
+
+func (r *Registry) seen(e *entry) Box {
+	if r.view == nil {
+		return e.Box
+	}
+	return r.view(e.Box)
 }
 
 // Box returns one box, and whether it is known.
@@ -280,7 +313,7 @@ func (r *Registry) Box(k Key) (Box, bool) {
 	if e == nil {
 		return Box{}, false
 	}
-	return e.Box, true
+	return r.seen(e), true
 }
 
 // Stats returns the counters.

@@ -199,7 +199,8 @@ func (f *Fleet) Report(i int, n uint64, at time.Time) (boot string, r agent.Repo
 	bad := [len(Services)]bool{}
 	if o, ok := f.Outage(i, at); ok {
 		bad[o.Service] = true
-		r.Findings = append(r.Findings, agent.Finding{Code: codes[o.Service], Severity: agent.Critical, Cause: agent.CausePractice, Target: Services[o.Service], SinceAt: o.From.UTC()})
+		since := at.Add(-at.Sub(o.From).Truncate(f.conf.Every)) // when the box first saw it
+		r.Findings = append(r.Findings, agent.Finding{Code: codes[o.Service], Severity: agent.Critical, Cause: agent.CausePractice, Target: Services[o.Service], SinceAt: since.UTC()})
 	}
 	if own, ok := f.Own(i, at); ok && !slices.ContainsFunc(r.Findings, func(x agent.Finding) bool { return x.Code == own.Code }) {
 		r.Findings = append(r.Findings, own)
