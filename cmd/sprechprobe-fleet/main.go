@@ -43,6 +43,7 @@ var commands = []command{
 	{"push", pushArgs, "tell the bus of all boxes again", push},
 	{"assign", assignArgs, "give settings to a box", assign},
 	{"command", commandArgs, "ask a box to do something now", sendCommand},
+	{"history", boxHistoryArgs, "write out or delete what is kept of a box", boxHistory},
 	{"reflect", reflectArgs, "the far end of measurements: an iperf3 server for many boxes at once", runReflect},
 	{"simulate", simulateArgs, "send the reports of a fleet that there is not, for demonstrations and load", runSimulate},
 	{"demo", demoArgs, "the whole product on this machine: far ends, box, dashboard", runDemo},

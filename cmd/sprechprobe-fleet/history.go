@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+)
+
+const boxHistoryArgs = `export|delete TENANT/BOX [flags]
+  export writes all that is kept of a box, as lines of JSON; delete forgets it, here
+  and on the bus. A page that is open shows the box until the server starts again.
+  --history WHERE  a file, or a postgres:// URL (default: where serve keeps it)
+  --nats URL       the bus (default nats://127.0.0.1:4222)
+  --creds FILE     credentials for it
+  --ca FILE        certificates to trust for it (default: the system's)`
+
+// boxHistory exports or deletes what is kept of one box.
+func boxHistory(ctx context.Context, e env, args []string) error {
+	var kept historyFlags
+	bus := hub.Config{Log: slog.New(slog.DiscardHandler)}
+	f := flags("history")
+	f.StringVar(&kept.where, "history", "", "")
+	f.StringVar(&bus.URL, "nats", "nats://127.0.0.1:4222", "")
+	f.StringVar(&bus.Creds, "creds", "", "")
+	f.StringVar(&bus.CA, "ca", "", "")
+	pos, err := parseWith(f, args, "export or delete", "TENANT/BOX")
+	if err != nil {
+		return err
+	}
+	a, err := fleet.ParseAddress(pos[1])
+	if err != nil {
+		return errUsage{err}
+	}
+	if pos[0] != "export" && pos[0] != "delete" {
+		return errUsage{fmt.Errorf("%.40q: want export or delete", pos[0])}
+	}
+	data, err := stateDir("bus")
+	if err != nil && kept.where == "" {
+		return err
+	}
+	kept.raw, kept.aggregates = int(history.DefaultRaw/day), int(history.DefaultAggregates/day)
+	db, err := kept.open(ctx, data)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if pos[0] == "export" {
+		return db.Export(ctx, a, e.out)
+	}
+	return deleteBox(ctx, db, bus, a)
+}
+
+// deleteBox deletes a box from the bus first, so that nobody writes it down again.
+func deleteBox(ctx context.Context, db *history.DB, bus hub.Config, a fleet.Address) error {
+	if _, _, err := db.Newest(ctx, a); err != nil {
+		return err
+	}
+	ctx, cancel := waiting(ctx)
+	defer cancel()
+	h, err := hub.Open(ctx, bus)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := h.Purge(ctx, a); err != nil {
+		return errors.Join(errors.New("nothing was deleted"), err)
+	}
+	return db.Delete(ctx, a)
+}
