@@ -123,6 +123,9 @@ func (s *simulateFlags) send(ctx context.Context, e env, f *simulate.Fleet, how 
 	how.Connect = s.connect
 	began := time.Now()
 	sent, err := f.Send(ctx, how)
+	if err != nil && sent.Acknowledged == 0 {
+		return err
+	}
 	fmt.Fprintf(e.out, "%d reports acknowledged by the bus, %d not, in %.1f s: %.0f/s\n",
 		sent.Acknowledged, sent.Failed, sent.Took.Seconds(), float64(sent.Acknowledged)/sent.Took.Seconds())
 	if err != nil || !s.settle {
