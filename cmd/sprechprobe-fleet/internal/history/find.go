@@ -243,24 +243,31 @@ func (db *DB) Facets(ctx context.Context, q Query) ([]Facet, error) {
 // Each hands out every box with its newest report, in the order of names. The
 // report's Schema is empty where its time is over.
 func (db *DB) Each(ctx context.Context, take func(Box, agent.Report)) error {
+	const query = `SELECT ` + boxColumns + `, (SELECT raw FROM reports WHERE reports.box = boxes.box AND reports.boot = boxes.boot AND reports.seq = boxes.seq)
+		FROM boxes WHERE box > ? AND event_at > 0 ORDER BY box LIMIT 500`
 	for last := ""; ; {
-		var boxes []Box
-		err := db.e.read(ctx, `SELECT `+boxColumns+` FROM boxes WHERE box > ? AND event_at > 0 ORDER BY box LIMIT 500`, []any{last},
-			func(s scan) error { b, err := box(s); boxes = append(boxes, b); return err })
+		n := 0
+		err := db.e.read(ctx, query, []any{last}, func(s scan) error {
+			var packed []byte
+			b, err := box(func(into ...any) error { return s(append(into, &packed)...) })
+			if err != nil {
+				return err
+			}
+			r, err := db.unpack(packed)
+			if err != nil {
+				return fmt.Errorf("newest report of %s: %w", b.Address, err)
+			}
+			last = name(b.Address)
+			n++
+			take(b, r)
+			return nil
+		})
 		if err != nil {
 			return fmt.Errorf("history: all boxes: %w", err)
 		}
-		if len(boxes) == 0 {
+		if n == 0 {
 			return nil
 		}
-		for _, b := range boxes {
-			r, err := db.report(ctx, name(b.Address), b.Boot, int64(b.Seq))
-			if err != nil {
-				return fmt.Errorf("history: newest report of %s: %w", b.Address, err)
-			}
-			take(b, r)
-		}
-		last = name(boxes[len(boxes)-1].Address)
 	}
 }
 
@@ -301,8 +308,15 @@ func (db *DB) report(ctx context.Context, box, boot string, seq int64) (agent.Re
 	var packed []byte
 	err := db.e.read(ctx, `SELECT raw FROM reports WHERE box = ? AND boot = ? AND seq = ?`, []any{box, boot, seq},
 		func(s scan) error { return s(&packed) })
-	if err != nil || packed == nil {
+	if err != nil {
 		return agent.Report{}, err
+	}
+	return db.unpack(packed)
+}
+
+func (db *DB) unpack(packed []byte) (agent.Report, error) {
+	if packed == nil {
+		return agent.Report{}, nil
 	}
 	raw, err := db.pack.unpack(packed)
 	if err != nil {

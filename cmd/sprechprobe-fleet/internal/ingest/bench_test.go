@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,10 +18,17 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/simulate"
 )
 
+// cpu is the processor time of this program, the bus included.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
 // BenchmarkIngest takes a burst of reports from the bus: bare, which acknowledges
 // and forgets; into the history; and into the registry that the pages read.
 func BenchmarkIngest(b *testing.B) {
-	const reports, boxes = 40000, 20000
+	const reports, boxes = 10000, 5000
 	h, err := hub.Open(b.Context(), hub.Config{Listen: "127.0.0.1:0", Data: b.TempDir(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
@@ -32,9 +40,9 @@ func BenchmarkIngest(b *testing.B) {
 		b.Fatalf("%+v, %v", sent, err)
 	}
 	b.Logf("made and published: %.0f/s", reports/sent.Took.Seconds())
-	rate := func(b *testing.B, n int) { b.ReportMetric(float64(n*reports)/b.Elapsed().Seconds(), "reports/s") }
 	run := func(b *testing.B, take func(context.Context, []hub.Message) error) {
 		n := 0
+		began := cpu()
 		for b.Loop() {
 			b.StopTimer()
 			if err := h.JetStream().DeleteConsumer(b.Context(), "SPRECHPROBE_REPORTS", hub.Ingester); err != nil && n > 0 {
@@ -57,7 +65,8 @@ func BenchmarkIngest(b *testing.B) {
 			<-both
 			stop()
 		}
-		rate(b, n)
+		b.ReportMetric(float64(n*reports)/b.Elapsed().Seconds(), "reports/s")
+		b.ReportMetric(float64((cpu()-began).Microseconds())/float64(n*reports), "cpu-us/report")
 	}
 	b.Run("bare", func(b *testing.B) { run(b, func(context.Context, []hub.Message) error { return nil }) })
 	b.Run("history", func(b *testing.B) {
