@@ -32,6 +32,7 @@ const (
 	writers  = 2                // batches at a time: one is read while another is written
 	overdue  = 10 * time.Second // between two looks for boxes that fell silent
 	sweeping = 6 * time.Hour    // between two looks for what is too old
+	lately   = time.Hour
 )
 
 // historyFlags are the settings of what is kept.
@@ -124,10 +125,11 @@ func keep(ctx context.Context, h *hub.Hub, db *history.DB, log *slog.Logger) {
 	_ = g.Wait() // no task returns an error
 }
 
-// restore shows the boxes as the history knows them.
+// restore shows the boxes as the history knows them that have not been heard of
+// lately: the bus holds the others, and they speak soon.
 func restore(ctx context.Context, db *history.DB, reg *registry.Registry, log *slog.Logger) {
 	began, n := time.Now(), 0
-	err := db.Each(ctx, func(b history.Box, r agent.Report) { reg.Restore(b, r); n++ })
+	err := db.Each(ctx, began.Add(-lately), func(b history.Box, r agent.Report) { reg.Restore(b, r); n++ })
 	if err != nil && ctx.Err() == nil {
 		log.Warn("boxes of earlier are not all shown", "err", err)
 	}

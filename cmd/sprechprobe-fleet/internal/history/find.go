@@ -240,14 +240,14 @@ func (db *DB) Facets(ctx context.Context, q Query) ([]Facet, error) {
 	return out, nil
 }
 
-// Each hands out every box with its newest report, in the order of names. The
-// report's Schema is empty where its time is over.
-func (db *DB) Each(ctx context.Context, take func(Box, agent.Report)) error {
+// Each hands out every box that was last heard of before a moment, with its newest
+// report, in the order of names. The report's Schema is empty where its time is over.
+func (db *DB) Each(ctx context.Context, before time.Time, take func(Box, agent.Report)) error {
 	const query = `SELECT ` + boxColumns + `, (SELECT raw FROM reports WHERE reports.box = boxes.box AND reports.boot = boxes.boot AND reports.seq = boxes.seq)
-		FROM boxes WHERE box > ? AND event_at > 0 ORDER BY box LIMIT 500`
+		FROM boxes WHERE box > ? AND arrived_at < ? AND event_at > 0 ORDER BY box LIMIT 500`
 	for last := ""; ; {
 		n := 0
-		err := db.e.read(ctx, query, []any{last}, func(s scan) error {
+		err := db.e.read(ctx, query, []any{last, millis(before)}, func(s scan) error {
 			var packed []byte
 			b, err := box(func(into ...any) error { return s(append(into, &packed)...) })
 			if err != nil {
