@@ -378,6 +378,15 @@ var conformance = map[string]func(*bench){
 		if box, _ := b.newest(one); !box.EventAt.Equal(start) {
 			b.Errorf("made %v, want when it arrived", box.EventAt)
 		}
+		for n := range 3 {
+			huge := entry(one, "h", uint64(n+1), n, agent.Ready)
+			huge.Report.Evidence = []agent.Evidence{agent.See(agent.ProbeSTUN, agent.Target{}, agent.Answered, "").With(agent.RTT, 1.7e308)}
+			b.add(huge)
+		}
+		b.now = start.AddDate(0, 2, 0)
+		if _, err := b.Sweep(b.Context()); err != nil {
+			b.Errorf("sweep: %v", err)
+		}
 	},
 }
 

@@ -134,6 +134,9 @@ func parseState(s string) (v agent.Verdict, found []Finding) {
 // service are the probes whose round trips are the service's own.
 var service = []agent.ProbeName{agent.ProbeSTUN, agent.ProbeTURN, agent.ProbeRelay, agent.ProbeNATS, agent.ProbeWeb}
 
+// most is more than any metric can be.
+const most = 1e12
+
 // measure takes the metrics from a report. What was not measured is absent.
 func measure(r agent.Report) map[Metric]float64 {
 	out := map[Metric]float64{}
@@ -168,6 +171,9 @@ func measure(r agent.Report) map[Metric]float64 {
 	if sent > 0 {
 		out[Loss] = max(out[Loss], 1-min(got, sent)/sent)
 	}
+	for m, v := range out {
+		out[m] = min(max(v, 0), most) // sums of what a stranger sends must stay numbers
+	}
 	return out
 }
 
@@ -186,8 +192,7 @@ func bandwidth(out map[Metric]float64, v agent.Values) {
 	}
 }
 
-// quietest is how bad a place a box has that is silent: between limited and
-// unknown.
+// places are how bad verdicts are; a silent box stands between limited and unknown.
 var places = map[agent.Verdict]int64{agent.Blocked: 0, agent.Offline: 1, agent.VerdictLimited: 2, agent.VerdictUnknown: 4, agent.Ready: 5}
 
 const silentPlace = 3
