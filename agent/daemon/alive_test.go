@@ -39,13 +39,13 @@ func up(_ context.Context, t agent.Target) agent.Evidence {
 	return agent.See(agent.ProbeLink, t, agent.Answered, "").With(agent.Interface, "eth0").With(agent.LocalAddr, "192.168.178.47")
 }
 
-// perform starts a loop in a bubble, which may go on from a report. Without a look
-// its round panics. It ends with the test.
-func perform(t *testing.T, o Options, look agent.Probe, last ...agent.Report) *stage {
+// perform starts a loop in a bubble, once it is prepared. Without a look its round
+// panics. It ends with the test.
+func perform(t *testing.T, o Options, look agent.Probe, prepare ...func(*loop)) *stage {
 	t.Helper()
 	o.Log = slog.New(slog.DiscardHandler)
 	s := &stage{light: haltest.NewLight("all"), begun: time.Now()}
-	lit := &lamps{roles: map[string]light.Role{"all": light.All}, unlock: func() {}, ended: make(chan struct{})}
+	lit := &lamps{roles: map[string]light.Role{"all": light.All}, ended: make(chan struct{})}
 	lit.engine = led.NewEngine([]hal.Light{s.light}, nil)
 	fault := light.Show{State: light.Unknown}
 	lit.engine.Fallback(silence, fault.String(), lit.patterns(fault))
@@ -59,7 +59,10 @@ func perform(t *testing.T, o Options, look agent.Probe, last ...agent.Report) *s
 		}
 		return agent.Stamp{At: time.Now()}
 	}
-	s.loop = newLoop(o, Setup{Config: config.Default()}, x, lit, append(last, agent.Report{})[0])
+	s.loop = newLoop(o, Setup{Config: config.Default()}, x, lit, agent.Report{})
+	for _, p := range prepare {
+		p(s.loop)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- s.run(ctx) }()
@@ -241,6 +244,32 @@ func TestForget(t *testing.T) {
 	}
 }
 
+// Who has forgotten is somebody else, and the loop makes way for one that knows
+// that; but not before it is known how forgetting ended, and not while it is under
+// way for a round.
+func TestForgettingIsShownBeforeTheLoopMakesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		renewed := make(chan struct{}, 1)
+		s := perform(t, Options{Forget: func() error {
+			renewed <- struct{}{}
+			time.Sleep(time.Second)
+			return nil
+		}}, down, func(l *loop) { l.vendor, l.renewed = newVendor(quiet()), renewed })
+		s.wants(t, light.NoLink)
+		s.pressed <- press.Forget
+		time.Sleep(500 * time.Millisecond)
+		s.trigger(agent.OnCommand)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if err := s.end(); err != nil {
+			t.Errorf("ended with %v", err)
+		}
+		if s.face.over.State != light.Unclaimed || !s.leaving {
+			t.Errorf("shows %v, makes way %v", s.face.over, s.leaving)
+		}
+	})
+}
+
 // A box without a memory of its own ignores a press that asks it to forget.
 func TestForgetWithoutIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -261,7 +290,10 @@ func TestUnclaimedBox(t *testing.T) {
 			return up(ctx, target)
 		}
 		s := perform(t, Options{Identity: func() Identity { return *id.Load() }}, slow,
-			agent.Report{Schema: agent.Schema, Verdict: agent.Ready})
+			func(l *loop) {
+				l.last = agent.Report{Schema: agent.Schema, Verdict: agent.Ready}
+				l.judge()
+			})
 		s.wants(t, light.Unclaimed)
 		id.Store(&Identity{}) // claimed
 		time.Sleep(beat)

@@ -116,11 +116,13 @@ func (l *loop) forget() {
 		l.opts.Log.Warn("this box cannot forget who it belongs to")
 		return
 	}
+	l.forgetting = true
 	go func() { l.forgot <- l.opts.Forget() }()
 }
 
 // confirm shows that the box has forgotten. If it has not, the truth goes on.
 func (l *loop) confirm(err error) {
+	l.forgetting = false
 	if err != nil {
 		l.opts.Log.Error("the box could not forget who it belongs to", "err", err)
 		return

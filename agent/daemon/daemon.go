@@ -16,6 +16,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/agent/light"
 	"github.com/sprechprobe/sprechprobe/agent/panel"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/schedule"
@@ -82,6 +83,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	var lit *lamps
 	defer func() { lit.close() }()
 	var last agent.Report
+	var before face
 	for {
 		next, err := lit.follow(s.Config.Lights, o.Out, o.Log)
 		if err != nil {
@@ -89,13 +91,16 @@ func Run(ctx context.Context, o Options) (err error) {
 		}
 		lit = next
 		l := newLoop(o, s, x, lit, last)
+		if now := time.Now(); before.over.State == light.Unclaimed {
+			l.face.put(before.over, now, before.left(now)) // that the box has forgotten is being confirmed
+		}
 		l.obey(v)
 		err = l.generation(ctx)
 		if err != nil || ctx.Err() != nil {
 			notify(o.Log, daemon.SdNotifyStopping)
 			return err
 		}
-		s, last = v.adopt(l.next), l.last
+		s, last, before = v.adopt(l.next), l.last, l.face
 		x.adopt(s)
 	}
 }

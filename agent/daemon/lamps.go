@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -30,7 +31,7 @@ type lamps struct {
 	specs  []led.Spec
 	engine *led.Engine
 	roles  map[string]light.Role // by the light's name
-	unlock func()
+	lock   *os.File              // nil: none is needed, or to be had
 	stop   context.CancelFunc
 	ended  chan struct{}
 	err    error // why, once ended is closed
@@ -50,7 +51,7 @@ func (l *lamps) follow(c config.Lights, out io.Writer, log *slog.Logger) (*lamps
 		return l, nil
 	}
 	l.close()
-	next := &lamps{specs: specs, roles: map[string]light.Role{}, unlock: func() {}, ended: make(chan struct{})}
+	next := &lamps{specs: specs, roles: map[string]light.Role{}, ended: make(chan struct{})}
 	lights, err := next.open(out)
 	if err != nil {
 		log.Warn("light left out", "err", err)
@@ -78,11 +79,11 @@ func (l *lamps) follow(c config.Lights, out io.Writer, log *slog.Logger) (*lamps
 // open opens the lights, unless another box of this machine drives them.
 func (l *lamps) open(out io.Writer) ([]hal.Light, error) {
 	if slices.ContainsFunc(l.specs, func(s led.Spec) bool { return s.Driver != led.Terminal }) {
-		unlock, err := lock()
+		held, err := lock()
 		if err != nil {
 			return nil, err
 		}
-		l.unlock = unlock
+		l.lock = held
 	}
 	return system(out).Open(l.specs...)
 }
@@ -113,7 +114,7 @@ func (l *lamps) close() {
 	}
 	l.stop()
 	<-l.ended
-	l.unlock()
+	_ = l.lock.Close() // which may be nil
 }
 
 // specsOf turns the configuration into lights.

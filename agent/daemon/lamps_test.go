@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -107,7 +108,7 @@ func TestLock(t *testing.T) {
 	if pid, ok := driver(); ok {
 		t.Errorf("process %d drives the lights before anybody does", pid)
 	}
-	unlock, err := lock()
+	held, err := lock()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +118,7 @@ func TestLock(t *testing.T) {
 	if pid, ok := driver(); !ok || pid <= 1 {
 		t.Errorf("driver is %d, %v", pid, ok)
 	}
-	unlock()
+	held.Close()
 	if _, ok := driver(); ok {
 		t.Error("the lights are driven after the end")
 	}
@@ -125,5 +126,33 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Errorf("after the end: %v", err)
 	}
-	again()
+	again.Close()
+}
+
+// Whoever only shows a state gives the lights up to a box that starts, and is not
+// taken for one.
+func TestLockOfWhoIsPassing(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	held, err := lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	note(held, passing)
+	if pid, ok := driver(); ok {
+		t.Errorf("a command that shows a state is taken for a box: %d", pid)
+	}
+	go func() {
+		for holder(held) == mark(passing) {
+			runtime.Gosched()
+		}
+		held.Close()
+	}()
+	box, err := lock()
+	if err != nil {
+		t.Fatalf("a box does not get the lights: %v", err)
+	}
+	defer box.Close()
+	if _, ok := driver(); !ok {
+		t.Error("the box does not count as one")
+	}
 }

@@ -19,8 +19,12 @@ import (
 	"github.com/sprechprobe/sprechprobe/hal/led"
 )
 
-// identifyFor is how long the lamps show which box this is.
-const identifyFor = time.Minute
+const (
+	// identifyFor is how long the lamps show which box this is.
+	identifyFor = time.Minute
+	// updateFor is how long they may say that the program is being changed.
+	updateFor = 10 * time.Minute
+)
 
 // ListLights says which board this is, which lamps tell the state of the box and
 // which button it has, and explains what the lamps say.
@@ -42,9 +46,10 @@ func ListLights(c config.Config, l advice.Lang) string {
 	return b.String() + "\n" + light.LegendText(l)
 }
 
-// ShowLights lets the lamps show a state until ctx ends. Stopped is what a box
-// leaves behind that does not run any more: the lamps are put out and stay so,
-// at once.
+// ShowLights lets the lamps show a state until ctx ends, or a box takes them. An
+// update that never ends must not blink for ever: the lamps are put out then.
+// Stopped is what a box leaves behind that does not run any more: the lamps are
+// put out and stay so, at once.
 func ShowLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger, s light.State) error {
 	if _, driven := driver(); driven {
 		return errDriven
@@ -52,7 +57,16 @@ func ShowLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.L
 	if s == light.Stopped {
 		return putOut(c, out)
 	}
-	return play(ctx, c, out, log, light.Show{State: s})
+	if s != light.Updating {
+		return play(ctx, c, out, log, light.Show{State: s})
+	}
+	limit, cancel := context.WithTimeout(ctx, updateFor)
+	defer cancel()
+	err := play(limit, c, out, log, light.Show{State: s})
+	if err == nil && ctx.Err() == nil && limit.Err() != nil {
+		return putOut(c, out)
+	}
+	return err
 }
 
 // IdentifyLights lets the lamps show which box this is: those of a running box by
@@ -81,7 +95,8 @@ func GiveBackLights() ([]string, error) {
 // errNoLights says that there is nothing to show anything on.
 var errNoLights = errors.New("no lamps: this board is not known to have any, and the configuration names none")
 
-// play shows a state until ctx ends, and then gives the lamps back.
+// play shows a state until ctx ends or somebody else wants the lamps, and then
+// gives them back.
 func play(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger, s light.Show) error {
 	lit, err := (*lamps)(nil).follow(c, out, log)
 	if err != nil {
@@ -91,14 +106,20 @@ func play(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger,
 	if len(lit.specs) == 0 {
 		return errNoLights
 	}
+	if lit.lock != nil {
+		note(lit.lock, passing)
+	}
 	lit.show(s)
-	tick := time.NewTicker(silence / 4)
+	tick := time.NewTicker(lookAside)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+			if lit.lock != nil && holder(lit.lock) != mark(passing) {
+				return nil
+			}
 			lit.engine.Keep()
 		}
 	}

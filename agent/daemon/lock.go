@@ -2,11 +2,11 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,27 +25,59 @@ func lockFile() string { return filepath.Join(runtimeDir(), "lights.lock") }
 // errDriven says that a running box drives the lights.
 var errDriven = errors.New("a running box drives the lights")
 
-// lock makes this the one process that drives the lights, until unlock is called
-// or it dies. Where there is no directory for it, nobody is kept away.
-func lock() (unlock func(), err error) {
+// passing stands in the lock behind the number of a process that gives way to
+// whoever wants the lights: one that only shows a state, as while a package is
+// changed. It looks there again and again.
+const (
+	passing   = " passing"
+	lookAside = time.Second
+)
+
+// lock makes this the one process that drives the lights, until the file is closed
+// or it dies. Where there is no directory for it, nobody is kept away, and there is
+// no file.
+func lock() (*os.File, error) {
 	if os.MkdirAll(runtimeDir(), 0o755) != nil {
-		return func() {}, nil
+		return nil, nil
 	}
 	f, err := os.OpenFile(lockFile(), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return func() {}, nil
+		return nil, nil
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	take := func() bool { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil }
+	taken := take()
+	if !taken && strings.HasSuffix(holder(f), passing) {
+		note(f, "")
+		for n := 0; !taken && n < 30; n++ {
+			time.Sleep(lookAside / 10)
+			taken = take()
+		}
+	}
+	if !taken {
 		_ = f.Close()
 		return nil, errDriven
 	}
-	if f.Truncate(0) == nil {
-		_, _ = fmt.Fprintln(f, os.Getpid())
-	}
-	return func() { _ = f.Close() }, nil
+	note(f, "")
+	return f, nil
 }
 
-// driver is the process that drives the lights; ok is false if none does.
+// note says in the lock who drives the lights, or wants to.
+func note(f *os.File, how string) {
+	if f.Truncate(0) == nil {
+		_, _ = f.WriteAt([]byte(mark(how)), 0)
+	}
+}
+
+func mark(how string) string { return strconv.Itoa(os.Getpid()) + how }
+
+// holder is what note has said.
+func holder(f *os.File) string {
+	b := make([]byte, 40)
+	n, _ := f.ReadAt(b, 0)
+	return strings.TrimSpace(string(b[:n]))
+}
+
+// driver is the box that drives the lights; ok is false if none does.
 func driver() (pid int, ok bool) {
 	f, err := os.Open(lockFile())
 	if err != nil {
@@ -55,8 +87,6 @@ func driver() (pid int, ok bool) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
 		return 0, false
 	}
-	b := make([]byte, 20)
-	n, _ := f.Read(b)
-	pid, err = strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	pid, err = strconv.Atoi(holder(f))
 	return pid, err == nil && pid > 1
 }

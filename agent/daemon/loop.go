@@ -60,6 +60,8 @@ type loop struct {
 	timer   *time.Timer // until the truth is shown again
 	next    Setup       // what takes over when run returns
 	leaving bool        // as soon as the round under way has ended
+
+	forgetting bool // is under way; how it ended is shown before anything else
 }
 
 // outcome is how a round ended: with a report, or with a mistake of ours.
@@ -134,9 +136,9 @@ func (l *loop) run(ctx context.Context) error {
 			if l.pending == "" || l.pending == agent.OnSchedule {
 				triggers = l.triggers
 			}
-		case idle && l.leaving:
+		case idle && l.leaving && !l.forgetting:
 			return nil
-		case idle:
+		case idle && !l.leaving:
 			triggers = l.triggers // one round at a time; the next waits here
 			assigned = l.assigned // and what it shall look for
 			gauging = l.gauging   // alone on the line
