@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	bootLimit = 8 * time.Minute
+	bootLimit = 12 * time.Minute
 	// The guest says these lines on its console.
 	pressMark = "@press" // the host is to press the button
 	endMark   = "@end "  // how the tests ended
@@ -41,8 +41,9 @@ func TestOnARealKernel(t *testing.T) {
 	kernel := kernelFiles(t)
 	dir := t.TempDir()
 	test, box := build(t, dir, "test", "test", "-c"), build(t, dir, "sprechprobe", "build")
+	wrong := build(t, dir, mistaken, "build", "-overlay", mistakenSource(t, dir))
 	initramfs := filepath.Join(dir, "initramfs")
-	writeInitramfs(t, initramfs, map[string]string{"init": test, "sprechprobe": box}, kernel)
+	writeInitramfs(t, initramfs, map[string]string{"init": test, "sprechprobe": box, mistaken: wrong}, kernel)
 
 	qmp := filepath.Join(dir, "qmp")
 	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
@@ -56,7 +57,7 @@ func TestOnARealKernel(t *testing.T) {
 	if !strings.Contains(said, endMark+"0") {
 		t.Error("the tests in the guest did not pass")
 	}
-	if n := strings.Count(said, "--- PASS: TestGuest"); n < 6 {
+	if n := strings.Count(said, "--- PASS: TestGuest"); n < 14 {
 		t.Errorf("only %d tests passed in the guest", n)
 	}
 }

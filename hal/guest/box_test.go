@@ -2,16 +2,17 @@ package guest_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // box is the product's program, running.
@@ -22,6 +23,10 @@ type box struct {
 
 const config = "/etc/box.toml"
 
+// patience is far more than a program takes to start, also where the emulated
+// processor gets little of the real one.
+const patience = 3 * time.Minute
+
 func configure(t *testing.T, text string) {
 	t.Helper()
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -31,7 +36,12 @@ func configure(t *testing.T, text string) {
 
 func start(t *testing.T, env ...string) *box {
 	t.Helper()
-	b := &box{exec.Command("/sprechprobe", "run", "--config", config), &bytes.Buffer{}}
+	return startAs(t, "sprechprobe", env...)
+}
+
+func startAs(t *testing.T, program string, env ...string) *box {
+	t.Helper()
+	b := &box{exec.Command("/"+program, "run", "--config", config), &bytes.Buffer{}}
 	b.cmd.Env = append(os.Environ(), env...)
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	if err := b.cmd.Start(); err != nil {
@@ -60,7 +70,7 @@ func hook(t *testing.T) {
 // no cable in the socket.
 func flashes(t *testing.T, n int) {
 	t.Helper()
-	for end, was := time.Now().Add(time.Minute), ""; n > 0; {
+	for end, was := time.Now().Add(patience), ""; n > 0; {
 		now := levels(t, "RED", "GREEN", "BLUE")
 		if was == "RED=1 GREEN=0 BLUE=1" && now == "RED=0 GREEN=0 BLUE=1" {
 			n--
@@ -86,7 +96,7 @@ func steady(t *testing.T, d time.Duration) {
 // lit waits until the red lamp is on.
 func lit(t *testing.T) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); levels(t, "RED") != "RED=1"; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); levels(t, "RED") != "RED=1"; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the red lamp is never lit")
 		}
@@ -178,38 +188,18 @@ func TestGuestHookPutsLampsOut(t *testing.T) {
 func TestGuestWatchdog(t *testing.T) {
 	onlyInside(t)
 	configure(t, "[schedule]\nevery = \"24h\"\n")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: "/run/notify", Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	var mu sync.Mutex
-	fed := 0
-	go func() {
-		for b := make([]byte, 4096); ; {
-			n, err := c.Read(b)
-			if err != nil {
-				return
-			}
-			if strings.Contains(string(b[:n]), "WATCHDOG=1") {
-				mu.Lock()
-				fed++
-				mu.Unlock()
-			}
-		}
-	}()
-	count := func() int { mu.Lock(); defer mu.Unlock(); return fed }
+	fed := listen(t, "/run/notify")
 	b := start(t, "NOTIFY_SOCKET=/run/notify", "WATCHDOG_USEC=1500000")
-	for end := time.Now().Add(time.Minute); count() < 3; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); fed.Load() < 3; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the watchdog is not fed\n%s", b.log)
 		}
 	}
 	b.signal(t, syscall.SIGSTOP)
 	time.Sleep(500 * time.Millisecond)
-	before := count()
+	before := fed.Load()
 	time.Sleep(3 * time.Second)
-	if n := count() - before; n > 0 {
+	if n := fed.Load() - before; n > 0 {
 		t.Errorf("a stopped box fed the watchdog %d times", n)
 	}
 	b.signal(t, syscall.SIGKILL)
@@ -269,6 +259,31 @@ func TestGuestLightsCommand(t *testing.T) {
 	}
 }
 
+// What only shows a state gives the lamps up to a box that starts.
+func TestGuestUpdating(t *testing.T) {
+	onlyInside(t)
+	need(t, "ledtrig-transient")
+	configure(t, "[schedule]\nevery = \"24h\"\n")
+	show := exec.Command("/sprechprobe", "lights", "show", "updating", "--config", config)
+	if err := show.Start(); err != nil {
+		t.Fatal(err)
+	}
+	group(t, &bytes.Buffer{}, white, patience)
+	b := start(t)
+	flashes(t, 2)
+	if err := show.Wait(); err != nil {
+		t.Errorf("lights show updating ended with %v", err)
+	}
+	if strings.Contains(b.log.String(), "left out") {
+		t.Errorf("the box did not get its lamps:\n%s", b.log)
+	}
+	b.signal(t, syscall.SIGTERM)
+	_ = b.cmd.Wait()
+	if got := trigger(t, "green:status"); got != "default-on" {
+		t.Errorf("trigger given back is %s, want default-on", got)
+	}
+}
+
 // The button of the board asks the box to look at once.
 func TestGuestButtonAsksTheBox(t *testing.T) {
 	onlyInside(t)
@@ -290,4 +305,72 @@ func TestGuestButtonAsksTheBox(t *testing.T) {
 	if !strings.Contains(b.log.String(), "asks=check") {
 		t.Errorf("the log does not tell of the button:\n%s", b.log)
 	}
+}
+
+// hold presses the button by way of the kernel's input system, as long as no finger
+// of the host's could.
+func hold(t *testing.T, code uint16) (letGo func()) {
+	t.Helper()
+	all, err := filepath.Glob("/dev/input/event*")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("no input devices: %v", err)
+	}
+	send := func(down uint32) {
+		t.Helper()
+		var b []byte
+		for _, e := range [][3]uint32{{1, uint32(code), down}, {}} { // a key, and the end of the report
+			b = append(b, make([]byte, 2*unsafe.Sizeof(uintptr(0)))...) // the time is the kernel's
+			b = binary.NativeEndian.AppendUint16(b, uint16(e[0]))
+			b = binary.NativeEndian.AppendUint16(b, uint16(e[1]))
+			b = binary.NativeEndian.AppendUint32(b, e[2])
+		}
+		for _, dev := range all {
+			if err := os.WriteFile(dev, b, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	send(1)
+	return func() { t.Helper(); send(0) }
+}
+
+// who is the box's key and claim code.
+func who(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("/sprechprobe", "identity", "--format", "json", "--config", config).CombinedOutput()
+	if err != nil {
+		t.Fatalf("identity: %v\n%s", err, out)
+	}
+	return string(out)
+}
+
+// Held for 5 seconds the button shows which box this is, for 15 seconds it warns;
+// then the box has forgotten who it was, and confirms that.
+func TestGuestButtonForgets(t *testing.T) {
+	onlyInside(t)
+	need(t, "ledtrig-transient")
+	need(t, "gpio_keys")
+	configure(t, "state_dir = \""+t.TempDir()+"\"\n[box]\nid = \"guest\"\n[schedule]\nevery = \"24h\"\n[central]\nservers = [\"tls://192.0.2.1:4222\"]\n")
+	b := start(t)
+	flashes(t, 1)
+	before := who(t)
+	shows := func(what, want string, within time.Duration) {
+		t.Helper()
+		for end := time.Now().Add(within); levels(t, "RED", "GREEN", "BLUE") != want; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the lamps do not show %s\n%s", what, b.log)
+			}
+		}
+	}
+	letGo := hold(t, 0x211)
+	shows("which box this is", blue, 12*time.Second)
+	shows("what letting go will do", red, 20*time.Second)
+	letGo()
+	shows("that it has forgotten", blue, 9*time.Second)
+	flashes(t, 1) // and then, that there is no cable
+	if after := who(t); after == before || !strings.Contains(after, "unclaimed") {
+		t.Errorf("the box was %s and is %s", before, after)
+	}
+	b.signal(t, syscall.SIGTERM)
+	_ = b.cmd.Wait()
 }

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	if err := furnish(); err != nil {
 		fmt.Println("furnish:", err)
 	} else {
-		os.Args = []string{"guest", "-test.v", "-test.run=^TestGuest", "-test.timeout=7m"}
+		os.Args = []string{"guest", "-test.v", "-test.run=^TestGuest", "-test.timeout=11m"}
 		code = m.Run()
 	}
 	fmt.Printf("\n%s%d\n", endMark, code)
