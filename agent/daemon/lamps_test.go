@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -155,4 +157,20 @@ func TestLockOfWhoIsPassing(t *testing.T) {
 	if _, ok := driver(); !ok {
 		t.Error("the box does not count as one")
 	}
+}
+
+// An update that breaks off must not blink for ever.
+func TestUpdateThatNeverEnds(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	synctest.Test(t, func(t *testing.T) {
+		var out screen
+		began := time.Now()
+		err := ShowLights(t.Context(), config.Lights{Driver: config.DriverTerminal}, &out, slog.New(slog.DiscardHandler), light.Updating)
+		if took := time.Since(began); err != nil || took != updateFor {
+			t.Errorf("ended after %v with %v, want %v", took, err, updateFor)
+		}
+		if !out.has("box=WWWW-WWWW------") || !out.has("(updating)") || !out.has("(gone)") {
+			t.Errorf("the lamps did not say that something is being changed, or say so still:\n%s", out.b.String())
+		}
+	})
 }
