@@ -38,6 +38,7 @@ const (
 	ProbeIPv6      ProbeName = "ipv6"      // what of IPv6 there is
 	ProbeSelf      ProbeName = "self"      // the box's own condition
 	ProbeBandwidth ProbeName = "bandwidth" // rate, latency under load, loss and jitter
+	ProbeRehearsal ProbeName = "rehearsal" // media as of a call, there and back through a TURN server
 	ProbeUplink    ProbeName = "uplink"    // the box's own way to report
 
 	ProbeAssignment ProbeName = "assignment" // the settings that the vendor assigns; only where they were not taken
@@ -48,7 +49,7 @@ var Probes = []ProbeName{
 	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb,
 	ProbeHello, ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN,
 	ProbeRelay, ProbeNATS, ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink, ProbeAssignment,
-	ProbeBandwidth,
+	ProbeBandwidth, ProbeRehearsal,
 }
 
 // Outcome is what happened to one look. The zero value is NotLooked.

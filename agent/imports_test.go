@@ -44,6 +44,7 @@ var layers = map[string][]string{
 	"agent/probe/path":               {"agent", "agent/reach"},
 	"agent/probe/idle":               {"agent", "agent/reach", "agent/trust", "agent/probe/web/http1"},
 	"agent/probe/bandwidth":          {"agent", "agent/reach", "agent/wire/iperf3"},
+	"agent/probe/rehearsal":          {"agent", "agent/trust", "agent/probe/webrtc"},
 	"agent/assess":                   {"agent"},
 	"agent/round":                    {"agent"},
 	"agent/schedule":                 {},

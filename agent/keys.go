@@ -117,6 +117,17 @@ const (
 	TestBytes     Key = "test_bytes"
 	RetryIn       Key = "retry_in_s"
 	PutOff        Key = "put_off_by"
+	Loss          Key = "loss_ratio"
+	Reordered     Key = "reordered_count"
+	Duplicates    Key = "duplicate_count"
+	VideoRate     Key = "video_bits_per_s"
+	VideoLoss     Key = "video_loss_ratio"
+	MOS           Key = "mos_score"
+	HighPort      Key = "high_port"
+	Punched       Key = "hole_punched"
+	PortKept      Key = "mapping_kept"
+	OwnCPU        Key = "own_cpu_ratio"
+	Late          Key = "late_ms"
 	Detail        Key = "detail"
 )
 
@@ -229,6 +240,17 @@ var Keys = map[Key]KeyInfo{
 	LocalDrops:    {Number, "datagrams that reached the box and found no room in it, 0 to 1"},
 	TestBytes:     {Number, "payload that the measurement moved, both directions"},
 	PutOff:        {Words, "why the last measurement was put off, by its reason; the figures are those of the one before"},
+	Loss:          {Number, "packets of media lost on the way there and back, 0 to 1"},
+	Reordered:     {Number, "packets of media that came after a later one"},
+	Duplicates:    {Number, "packets of media that came again"},
+	VideoRate:     {Number, "largest picture that came through, bits per second"},
+	VideoLoss:     {Number, "packets lost of the largest picture that was tried, 0 to 1"},
+	MOS:           {Number, "guess at how people would rate the sound, 1 to 4.5 (ITU-T G.107): a headline only"},
+	HighPort:      {Fact, "datagrams reach a high port of the relay's that no rule names"},
+	Punched:       {Fact, "the relay's answer to them came back: what two peers do to meet"},
+	PortKept:      {Fact, "the relay saw them come from where the STUN server did"},
+	OwnCPU:        {Number, "share of its processors' time that the box itself used meanwhile, 0 to 1"},
+	Late:          {Number, "how late the box sent all but one packet in a hundred, milliseconds"},
 	RetryIn:       {Number, "when the far end wants to be asked again, seconds"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }
@@ -288,6 +310,11 @@ const (
 	TooFew          Reason = "too-few-answers"           // not enough answers to compare
 	LostLarge       Reason = "large-lost"                // small packets pass, large ones vanish
 	LostSome        Reason = "some-lost"                 // a part was not answered
+	NoMedia         Reason = "no-media"                  // a relay gave allocations, but nothing came back by them
+	PeerDenied      Reason = "peer-denied"               // a relay does not relay back to its own clients
+	DTLSLost        Reason = "dtls-lost"                 // datagrams pass, the handshake of DTLS does not
+	NoCredentials   Reason = "no-credentials"            // nobody gave any
+	BoxBusy         Reason = "box-busy"                  // the box was too busy to measure
 	NoProxy         Reason = "no-proxy"                  // this network offers none
 	NoIPv6          Reason = "no-ipv6"                   // no public IPv6 address or route
 	Unclaimed       Reason = "unclaimed"                 // the box belongs to no vendor yet
@@ -305,4 +332,6 @@ var Reasons = []Reason{
 	AuthRefused, NXDomain, NoData, ServFail, DNSRefused, Bogon, NoResolver, NoAddress, NoCarrier,
 	NoLease, NoGateway, Cancelled, Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6,
 	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine, BudgetUsed,
+	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine,
+	NoMedia, PeerDenied, DTLSLost, NoCredentials, BoxBusy,
 }

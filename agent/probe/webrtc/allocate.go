@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -21,7 +22,9 @@ import (
 type Credentials struct{ Username, Password string }
 
 const (
-	codeWrongUser = 441
+	codeForbidden  = 403
+	codeStaleNonce = 438
+	codeWrongUser  = 441
 
 	allocationEnd = 3500 * time.Millisecond // both round trips of it
 	streamRTO     = 3 * time.Second         // the client would repeat itself over TCP, too
@@ -72,6 +75,10 @@ type relaying struct {
 	way    *way
 	line   *line
 	client *turn.Client
+	freed  chan struct{} // told when the server says that it has let go; may be nil
+	denied atomic.Int32  // code of the newest answer about a permission, 0: granted
+
+	reading sync.WaitGroup
 
 	mu     sync.Mutex
 	last   answer       // the newest answer to an Allocate
@@ -82,6 +89,16 @@ type relaying struct {
 // run gets an allocation, does something with it, and gives it back.
 func (r *relaying) run(ctx context.Context, e agent.Evidence, cred Credentials,
 	do func(agent.Evidence, net.PacketConn) agent.Evidence) agent.Evidence {
+	relay, e := r.begin(ctx, e, cred)
+	if relay == nil {
+		return e
+	}
+	defer r.end(relay)
+	return do(e, relay)
+}
+
+// begin gets an allocation, nil where there is none; then all is closed again.
+func (r *relaying) begin(ctx context.Context, e agent.Evidence, cred Credentials) (net.PacketConn, agent.Evidence) {
 	client, err := turn.NewClient(&turn.ClientConfig{
 		Username:      cred.Username,
 		Password:      cred.Password,
@@ -91,22 +108,28 @@ func (r *relaying) run(ctx context.Context, e agent.Evidence, cred Credentials,
 	})
 	if err != nil {
 		r.way.close()
-		return found(e, agent.NotLooked, agent.OtherError)
+		return nil, found(e, agent.NotLooked, agent.OtherError)
 	}
 	r.client = client
 	_ = r.way.conn.SetDeadline(r.way.until) // for a write that would block
-	var reading sync.WaitGroup
-	reading.Go(r.read)
-	defer reading.Wait()
-	defer r.close()
+	r.reading.Go(r.read)
 
 	began := time.Now()
 	relay, err := r.allocate(ctx)
 	if err != nil {
-		return r.refused(ctx, e, err)
+		e = r.refused(ctx, e, err)
+		r.close()
+		r.reading.Wait()
+		return nil, e
 	}
-	defer relay.Close()
-	return do(with(found(e, agent.Answered, ""), r.answer().values()).With(agent.RTT, time.Since(began)), relay)
+	return relay, with(found(e, agent.Answered, ""), r.answer().values()).With(agent.RTT, time.Since(began))
+}
+
+// end gives the allocation back and closes the way to it.
+func (r *relaying) end(relay net.PacketConn) {
+	relay.Close()
+	r.close()
+	r.reading.Wait()
 }
 
 // allocate is the client's, which knows no context: it ends when the client and
@@ -199,15 +222,33 @@ func (r *relaying) note(stray agent.Reason, err error) {
 func (r *relaying) feed(b []byte) agent.Reason {
 	if !isChannelData(b) {
 		a, ok := decode(b)
+		ok = ok || deniesPermission(b)
 		if !ok || a.kind.Class == stun.ClassRequest || !digestible(b) {
 			return agent.Garbage
 		}
-		if a.kind.Method == stun.MethodAllocate {
+		switch a.kind.Method {
+		case stun.MethodAllocate:
 			r.newest(a)
+		case stun.MethodRefresh:
+			r.free()
+		case stun.MethodCreatePermission:
+			r.denied.Store(int32(a.code))
+			if a.kind.Class == stun.ClassErrorResponse && a.code == 0 {
+				r.denied.Store(codeForbidden)
+			}
 		}
+		b = bytes.Clone(b) // the client keeps messages, but copies what channels carry
 	}
 	_, _ = r.client.HandleInbound(b, r.way.conn.RemoteAddr())
 	return ""
+}
+
+// free tells that a Refresh was answered.
+func (r *relaying) free() {
+	select {
+	case r.freed <- struct{}{}:
+	default:
+	}
 }
 
 // newest takes note of an answer to an Allocate. The client does not expect an
@@ -222,6 +263,13 @@ func (r *relaying) newest(a answer) {
 		a.realm = r.last.realm
 	}
 	r.last = a
+}
+
+// deniesPermission recognises a refusal without a code, as pion's server sends it.
+func deniesPermission(b []byte) bool {
+	var m stun.Message
+	return len(b) <= maxMessage && stun.Decode(b, &m) == nil &&
+		m.Type == stun.NewType(stun.MethodCreatePermission, stun.ClassErrorResponse)
 }
 
 // digestible reports whether turn/v4 can read the addresses of a message (it

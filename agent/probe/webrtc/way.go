@@ -19,6 +19,7 @@ type way struct {
 	under  net.Conn // what conn leaves open, if anything
 	seen   verdict
 	until  time.Time // when the look has to be over
+	buf    []byte    // of datagrams
 }
 
 func (w *way) close() {
@@ -105,15 +106,17 @@ func (w *way) rto() time.Duration {
 	return packetRTO
 }
 
-// next is the next message, or data of a channel. A reason says that something
-// else came.
+// next is the next message, or data of a channel, good until the next call. A
+// reason says that something else came.
 func (w *way) next() ([]byte, agent.Reason, error) {
 	if w.stream {
 		return readFrame(w.conn)
 	}
-	b := make([]byte, maxMessage)
-	n, err := w.conn.Read(b)
-	return b[:n], "", err
+	if w.buf == nil {
+		w.buf = make([]byte, maxMessage)
+	}
+	n, err := w.conn.Read(w.buf)
+	return w.buf[:n], "", err
 }
 
 // hostOf is the name that a certificate must be for.

@@ -1,0 +1,283 @@
+// Package rehearsal makes the call that nobody has to notice: it gets allocations
+// at a TURN server with credentials and sends through them, there and back, what
+// the sound and the picture of a consultation would be, then shakes hands as
+// browsers do before they speak (DTLS). It tells what was lost, late, out of order
+// or double, and in which direction; and what a plain socket beside the relay can
+// reach, on which direct calls rest.
+//
+// It does not know what a video service asks for or whose fault a loss is, and it
+// says nothing about the line where this machine itself was too busy to measure.
+//
+// Other probes end within 6 s. This one takes half a minute and some megabytes: it
+// runs alone, not within a round, and not beside a bandwidth test.
+package rehearsal
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
+	"github.com/sprechprobe/sprechprobe/agent/trust"
+)
+
+// Plan is what to rehearse, and for how long. The zero Plan only looks for a way.
+type Plan struct {
+	Voice time.Duration // of sound, both ways: 50 packets/s
+	Video time.Duration // of each picture
+	Rates []float64     // of pictures, bit/s, ascending: no more after one that loses too much
+	// Witness is another way to the same relay, over TCP. What passes by it cannot
+	// get lost on the line, so that it tells the two directions apart. Zero: there
+	// is none.
+	Witness agent.Target
+}
+
+// Usual is a rehearsal of about 30 s and at most 3 MB each way: voice, and video as
+// a small picture, as most consultations have it, and in high definition.
+func Usual() Plan {
+	return Plan{Voice: 10 * time.Second, Video: 4 * time.Second, Rates: []float64{0.6e6, 1.2e6, 2.5e6}}
+}
+
+// Bytes is how much the plan moves at most in each direction over the line, with
+// the headers of RTP, TURN, UDP and IP.
+func (p Plan) Bytes() int {
+	const voices = 4 // both ways, and both with the witness; each passes the line twice
+	n := float64(voices) * p.Voice.Seconds() * voiceRate * (voiceSize + headers)
+	for _, r := range p.Rates {
+		n += r / 8 * p.Video.Seconds() * (videoSize + headers) / videoSize
+	}
+	return int(n)
+}
+
+const (
+	voiceRate = 50   // packets a second: one per 20 ms
+	voiceSize = 172  // bytes with the RTP header, a generous Opus at 64 kbit/s
+	videoSize = 1200 // bytes with the RTP header, as browsers send them
+	headers   = 4 + 8 + 20
+	tooMuch   = 0.02 // lost of a picture, so that no larger one is tried
+)
+
+// Credentials gets what to show to a TURN server, at the moment when it is needed.
+type Credentials func(context.Context) (webrtc.Credentials, error)
+
+// Static are credentials that do not end.
+func Static(c webrtc.Credentials) Credentials {
+	return func(context.Context) (webrtc.Credentials, error) { return c, nil }
+}
+
+// Probe rehearses a call by a TURN server, over the target's transport and variant.
+//
+//   - Answered: there was an allocation, or a refusal. relayed says whether media
+//     came back by it; where not, the reason is no-media, or peer-denied where the
+//     server does not relay back to its own clients, which says nothing of calls.
+//     dtls-lost: media passes, but the handshake of DTLS does not. auth-refused:
+//     the credentials are not taken. Any other refusal has its stun_error_code only.
+//   - NotLooked box-busy: this machine did not keep the pace.
+//   - Otherwise the outcome is that of [webrtc.Allocate].
+//
+// Values: rtt_ms (the way to the relay and back, by media), rtt_max_ms, jitter_ms
+// (95th percentile of RFC 3550's), sent_count, received_count, reordered_count,
+// duplicate_count and loss_ratio of the sound, there and back; with a witness
+// up_loss_ratio and down_loss_ratio; video_bits_per_s, the largest picture that
+// came through, and video_loss_ratio of the largest that was tried; tls_ms of
+// DTLS; mos_score; nat_filtering, high_port and hole_punched of the plain socket;
+// own_cpu_ratio, late_ms and test_bytes of this machine.
+func Probe(p Plan, cred Credentials, c trust.Checker) agent.Probe {
+	return func(ctx context.Context, t agent.Target) agent.Evidence {
+		within, cancel := context.WithTimeout(ctx, p.bound())
+		defer cancel()
+		r := &rehearsal{Plan: p, checker: c, target: t}
+		defer r.close()
+		e := r.run(within, cred)
+		e.Probe, e.Target = agent.ProbeRehearsal, t
+		switch {
+		case ctx.Err() != nil:
+			return agent.See(agent.ProbeRehearsal, t, agent.NotLooked, agent.Cancelled)
+		case r.hurry.busy() && e.Outcome == agent.Answered && r.measured:
+			return r.hurry.values(agent.See(agent.ProbeRehearsal, t, agent.NotLooked, agent.BoxBusy))
+		}
+		return e
+	}
+}
+
+// bound is when everything has to be over.
+func (p Plan) bound() time.Duration {
+	return p.Voice + time.Duration(len(p.Rates))*(p.Video+drainEnd) + 30*time.Second
+}
+
+// rehearsal is one under way.
+type rehearsal struct {
+	Plan
+	checker  trust.Checker
+	target   agent.Target
+	cred     webrtc.Credentials
+	open     []*station
+	hurry    hurry
+	measured bool
+}
+
+func (r *rehearsal) close() {
+	for _, s := range r.open {
+		s.close()
+	}
+}
+
+func (r *rehearsal) run(ctx context.Context, cred Credentials) agent.Evidence {
+	var err error
+	if r.cred, err = cred(ctx); err != nil {
+		why := agent.NoCredentials
+		if ctx.Err() != nil {
+			why = agent.Cancelled
+		}
+		return agent.See(agent.ProbeRehearsal, r.target, agent.NotLooked, why)
+	}
+	a, e := r.allocate(ctx, r.target)
+	if a == nil {
+		return e
+	}
+	way, e := r.find(ctx, a, e)
+	if way == nil {
+		return e
+	}
+	e = e.With(agent.Relayed, true)
+	r.hurry.begin()
+	r.measured = true
+	if r.Voice > 0 {
+		e = r.voice(ctx, way, e)
+	}
+	for _, rate := range r.Rates {
+		lost, moved := r.video(ctx, way, rate)
+		e = e.With(agent.VideoLoss, round(lost, 4)).With(agent.TestBytes, bytesOf(e)+moved)
+		if lost > tooMuch || ctx.Err() != nil {
+			break
+		}
+		e = e.With(agent.VideoRate, rate)
+	}
+	r.hurry.end()
+	if r.measured = r.Voice > 0; r.measured {
+		e = r.hurry.values(e)
+	}
+	return r.secure(ctx, way, e)
+}
+
+// allocate gets an allocation; nil: the evidence says why not.
+func (r *rehearsal) allocate(ctx context.Context, t agent.Target) (*station, agent.Evidence) {
+	relay, e := webrtc.OpenRelay(ctx, t, r.cred, r.checker, r.bound())
+	if relay == nil {
+		return nil, e
+	}
+	s := newStation(relay, relay.Addr())
+	s.relay, s.reliable = relay, t.Transport == agent.TCP
+	r.open = append(r.open, s)
+	return s, e
+}
+
+// way is two stations that hear each other, and where to write for that.
+type way struct {
+	a, b     *station
+	toA, toB netip.AddrPort
+}
+
+// find looks for a way there and back: first beside the relay, which tells what
+// direct calls can hope for; then through two allocations; and where the server
+// does not relay to itself, between the relay and the plain socket.
+func (r *rehearsal) find(ctx context.Context, a *station, e agent.Evidence) (*way, agent.Evidence) {
+	defer a.relay.Hush(ctx)()
+	mirrored, e := r.mirror(ctx, a, e)
+	b, second := r.allocate(ctx, r.target)
+	denied := 0
+	if b != nil {
+		defer b.relay.Hush(ctx)()
+		w := &way{a, b, a.addr, b.addr}
+		if !w.toA.IsValid() { // behind a router of its own, which relays know each other by
+			w.toA, w.toB = a.named(), b.named()
+		}
+		var works bool
+		if works, denied = w.works(ctx); works {
+			return w, e
+		}
+	}
+	if mirrored != nil {
+		return mirrored, e.With(agent.Detail, "media between the relay and a plain socket")
+	}
+	e = e.With(agent.Relayed, false)
+	switch code, _ := second.Values.Num(agent.STUNError); {
+	case denied != 0:
+		e = e.With(agent.STUNError, denied).With(agent.Detail, "the server does not relay to its own clients")
+		e.Reason = agent.PeerDenied
+	case b == nil && second.Outcome == agent.Answered && code != 0:
+		e = e.With(agent.STUNError, int(code)).With(agent.Detail, "the server gave no second allocation")
+		e.Reason = agent.PeerDenied
+	case b == nil:
+		second.Probe = agent.ProbeRehearsal
+		return nil, second
+	default:
+		e.Reason = agent.NoMedia
+	}
+	return nil, e
+}
+
+// voice sends sound both ways, and both ways with the witness.
+func (r *rehearsal) voice(ctx context.Context, w *way, e agent.Evidence) agent.Evidence {
+	there, back := newFlow(w.a, w.b, w.toB, voiceSize, voiceRate, r.Voice), newFlow(w.b, w.a, w.toA, voiceSize, voiceRate, r.Voice)
+	flows := []*flow{there, back}
+	witness := r.witness(ctx, w)
+	var up, down *flow
+	if witness != nil {
+		up = newFlow(w.a, witness, witness.named(), voiceSize, voiceRate, r.Voice)
+		down = newFlow(witness, w.a, w.a.named(), voiceSize, voiceRate, r.Voice)
+		flows = append(flows, up, down)
+	}
+	r.play(ctx, flows...)
+	e = sum(e, there, back)
+	if up != nil && up.whole() && down.whole() {
+		both, _ := e.Values.Num(agent.Loss)
+		u, d := apart(up.loss(), down.loss(), both)
+		e = e.With(agent.UpLoss, round(u, 4)).With(agent.DownLoss, round(d, 4))
+	}
+	return e.With(agent.TestBytes, moved(flows...)).With(agent.MOS, scoreOf(e))
+}
+
+// witness is a station that loses nothing on the line, if there can be one.
+func (r *rehearsal) witness(ctx context.Context, w *way) *station {
+	if r.Witness.Transport != agent.TCP || w.a.reliable {
+		return nil
+	}
+	s, _ := r.allocate(ctx, r.Witness)
+	if s == nil {
+		return nil
+	}
+	defer s.relay.Hush(ctx)()
+	check := &way{w.a, s, w.a.named(), s.named()}
+	if works, _ := check.works(ctx); !works {
+		return nil
+	}
+	return s
+}
+
+// video sends a picture one way, which loads both directions of the line as a call
+// with pictures both ways does. It returns the share that was lost, and the bytes.
+func (r *rehearsal) video(ctx context.Context, w *way, rate float64) (lost float64, bytes int) {
+	f := newFlow(w.a, w.b, w.toB, videoSize, rate/8/videoSize, r.Video)
+	r.play(ctx, f)
+	return f.loss(), moved(f)
+}
+
+// works reports whether the two hear each other. The code is that of a server which
+// refuses to relay to the other.
+func (w *way) works(ctx context.Context) (works bool, code int) {
+	for _, leg := range []struct {
+		from, to *station
+		at       netip.AddrPort
+	}{{w.a, w.b, w.toB}, {w.b, w.a, w.toA}} {
+		if leg.from.relay != nil {
+			if code, err := leg.from.relay.Permit(leg.at); err != nil {
+				return false, code
+			}
+		}
+	}
+	_, there := knock(ctx, w.a, w.b, w.toB)
+	_, back := knock(ctx, w.b, w.a, w.toA)
+	return there && back, 0
+}
