@@ -117,7 +117,7 @@ const (
 	TestBytes     Key = "test_bytes"
 	RetryIn       Key = "retry_in_s"
 	PutOff        Key = "put_off_by"
-	Loss          Key = "loss_ratio"
+	LossBothWays  Key = "loss_ratio"
 	Reordered     Key = "reordered_count"
 	Duplicates    Key = "duplicate_count"
 	VideoRate     Key = "video_bits_per_s"
@@ -240,7 +240,7 @@ var Keys = map[Key]KeyInfo{
 	LocalDrops:    {Number, "datagrams that reached the box and found no room in it, 0 to 1"},
 	TestBytes:     {Number, "payload that the measurement moved, both directions"},
 	PutOff:        {Words, "why the last measurement was put off, by its reason; the figures are those of the one before"},
-	Loss:          {Number, "packets of media lost on the way there and back, 0 to 1"},
+	LossBothWays:  {Number, "packets of media lost on the way there and back, 0 to 1"},
 	Reordered:     {Number, "packets of media that came after a later one"},
 	Duplicates:    {Number, "packets of media that came again"},
 	VideoRate:     {Number, "largest picture that came through, bits per second"},

@@ -213,7 +213,7 @@ func sum(e agent.Evidence, flows ...*flow) agent.Evidence {
 		trips, jitter = append(trips, f.trips...), append(jitter, f.jitter...)
 		f.mu.Unlock()
 	}
-	e = e.With(agent.Sent, sent).With(agent.Received, got).With(agent.Loss, round(1-float64(got)/float64(sent), 4)).
+	e = e.With(agent.Sent, sent).With(agent.Received, got).With(agent.LossBothWays, round(1-float64(got)/float64(sent), 4)).
 		With(agent.Reordered, behind).With(agent.Duplicates, twice)
 	if got == 0 {
 		return e

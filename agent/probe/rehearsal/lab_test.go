@@ -34,13 +34,13 @@ func TestWhatTheLineDoes(t *testing.T) {
 		want     map[agent.Key]float64
 		only     func(*testing.T, agent.Evidence)
 	}{
-		{name: "1 % up", up: every(1, 100), want: map[agent.Key]float64{agent.UpLoss: 0.01, agent.DownLoss: 0, agent.Loss: 0.01}},
-		{name: "2 % down", down: every(1, 50), want: map[agent.Key]float64{agent.UpLoss: 0, agent.DownLoss: 0.02, agent.Loss: 0.02}},
-		{name: "5 % up", up: every(1, 20), want: map[agent.Key]float64{agent.UpLoss: 0.05, agent.DownLoss: 0, agent.Loss: 0.05}},
+		{name: "1 % up", up: every(1, 100), want: map[agent.Key]float64{agent.UpLoss: 0.01, agent.DownLoss: 0, agent.LossBothWays: 0.01}},
+		{name: "2 % down", down: every(1, 50), want: map[agent.Key]float64{agent.UpLoss: 0, agent.DownLoss: 0.02, agent.LossBothWays: 0.02}},
+		{name: "5 % up", up: every(1, 20), want: map[agent.Key]float64{agent.UpLoss: 0.05, agent.DownLoss: 0, agent.LossBothWays: 0.05}},
 		{name: "8 % both ways", up: every(2, 25), down: every(2, 25), want: map[agent.Key]float64{
-			agent.UpLoss: 0.08, agent.DownLoss: 0.08, agent.Loss: 1 - 0.92*0.92}},
-		{name: "60 ms up", how: impair.How{Delay: 60 * time.Millisecond}, want: map[agent.Key]float64{agent.RTT: 60, agent.Loss: 0}},
-		{name: "300 ms up", how: impair.How{Delay: 300 * time.Millisecond}, want: map[agent.Key]float64{agent.RTT: 300, agent.Loss: 0}},
+			agent.UpLoss: 0.08, agent.DownLoss: 0.08, agent.LossBothWays: 1 - 0.92*0.92}},
+		{name: "60 ms up", how: impair.How{Delay: 60 * time.Millisecond}, want: map[agent.Key]float64{agent.RTT: 60, agent.LossBothWays: 0}},
+		{name: "300 ms up", how: impair.How{Delay: 300 * time.Millisecond}, want: map[agent.Key]float64{agent.RTT: 300, agent.LossBothWays: 0}},
 		{name: "no DTLS", up: "@th,96,8 0x16 drop", down: "@th,96,8 0x16 drop", only: func(t *testing.T, e agent.Evidence) {
 			if e.Reason != agent.DTLSLost {
 				t.Errorf("%v %q, want answered dtls-lost", e.Outcome, e.Reason)

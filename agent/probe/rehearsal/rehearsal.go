@@ -232,7 +232,7 @@ func (r *rehearsal) voice(ctx context.Context, w *way, e agent.Evidence) agent.E
 	r.play(ctx, flows...)
 	e = sum(e, there, back)
 	if up != nil && up.whole() && down.whole() {
-		both, _ := e.Values.Num(agent.Loss)
+		both, _ := e.Values.Num(agent.LossBothWays)
 		u, d := apart(up.loss(), down.loss(), both)
 		e = e.With(agent.UpLoss, round(u, 4)).With(agent.DownLoss, round(d, 4))
 	}

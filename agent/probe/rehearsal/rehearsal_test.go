@@ -30,7 +30,7 @@ func TestGoodLine(t *testing.T) {
 					t.Fatalf("%s: %v %q, want answered\n%v", tr, e.Outcome, e.Reason, e.Values)
 				}
 				want := map[agent.Key]any{
-					agent.Relayed: true, agent.Loss: 0.0, agent.Duplicates: 0.0, agent.Sent: 40.0, agent.Received: 40.0,
+					agent.Relayed: true, agent.LossBothWays: 0.0, agent.Duplicates: 0.0, agent.Sent: 40.0, agent.Received: 40.0,
 					agent.VideoRate: 1.2e6, agent.VideoLoss: 0.0,
 				}
 				if tr == agent.UDP {

@@ -44,7 +44,7 @@ func Score(rtt, jitter, loss float64) float64 {
 func scoreOf(e agent.Evidence) float64 {
 	rtt, _ := e.Values.Num(agent.RTT)
 	jitter, _ := e.Values.Num(agent.Jitter)
-	loss, _ := e.Values.Num(agent.Loss)
+	loss, _ := e.Values.Num(agent.LossBothWays)
 	up, apart := e.Values.Num(agent.UpLoss)
 	if down, _ := e.Values.Num(agent.DownLoss); apart {
 		loss = max(up, down)
