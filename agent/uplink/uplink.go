@@ -47,6 +47,7 @@ type Uplink struct {
 	orders                 chan struct{} // there may be a new assignment
 	clockless              chan struct{} // there may be somebody to ask for the time
 	dialer                 atomic.Pointer[dialer]
+	conn                   atomic.Pointer[nats.Conn]          // of the session; nil: none
 	giveUp                 atomic.Pointer[context.CancelFunc] // the wait for an acknowledgement
 
 	mu      sync.Mutex
@@ -161,6 +162,8 @@ func (u *Uplink) session(ctx context.Context, opts []nats.Option) error {
 	if err != nil {
 		return fmt.Errorf("report to %s: %w", u.target(), err)
 	}
+	u.conn.Store(conn)
+	defer u.conn.Store(nil)
 	stop := u.takeOrders(ctx, conn)
 	u.deliver(ctx, conn, given)
 	if s := u.dialer.Load().latest.Load(); s != nil {

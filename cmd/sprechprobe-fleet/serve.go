@@ -9,17 +9,20 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relaydesk"
 )
 
 const serveArgs = `[flags]
@@ -38,6 +41,9 @@ const serveArgs = `[flags]
                        claims of new boxes, and stands for --creds
   --beacon-zone ZONE   the domain below which boxes call for help by name look-ups
   --beacon-listen ADDR where to answer for it (default :53)
+  --relay-secret FILE  the secret of the TURN servers (coturn's static-auth-secret): boxes
+                       that ask get a name and a password made from it
+  --relay-time DURATION  how long these are good for (default 10m)
   --max-bytes N        bound of the stream of reports on disk (default 4 GiB)
   --replicas N         copies of the reports in a cluster of three or more (default 1)
   --max-boxes N        bound of boxes shown (default 200000)` + historyArgs
@@ -52,11 +58,15 @@ type serveFlags struct {
 	zone     string
 	zoneAt   string
 	kept     historyFlags
+	relay    relaydesk.Config
 }
 
 func parseServe(args []string) (serveFlags, error) {
 	var s serveFlags
+	var secret string
 	f := flags("serve")
+	f.StringVar(&secret, "relay-secret", "", "")
+	f.DurationVar(&s.relay.Valid, "relay-time", relaydesk.Usual, "")
 	f.StringVar(&s.http, "http", "127.0.0.1:8080", "")
 	f.Var(&s.hosts, "host", "")
 	f.StringVar(&s.hub.Listen, "listen", "127.0.0.1:4222", "")
@@ -90,6 +100,10 @@ func parseServe(args []string) (serveFlags, error) {
 		return s, errUsage{errors.New("--replicas wants 1 to 5, and a cluster: name it by --nats or --nats-config")}
 	case set["beacon-listen"] && s.zone == "":
 		return s, errUsage{errors.New("--beacon-listen is for --beacon-zone")}
+	case set["relay-time"] && secret == "":
+		return s, errUsage{errors.New("--relay-time is for --relay-secret")}
+	case s.relay.Valid < relaydesk.Shortest || s.relay.Valid > relaydesk.Longest:
+		return s, errUsage{fmt.Errorf("--relay-time wants %v to %v", relaydesk.Shortest, relaydesk.Longest)}
 	case s.hub.MaxBytes < 1<<20 || s.maxBoxes < 1:
 		return s, errUsage{errors.New("--max-bytes wants at least 1048576, --max-boxes at least 1")}
 	}
@@ -99,8 +113,30 @@ func parseServe(args []string) (serveFlags, error) {
 	if s.keys != "" && s.hub.Creds == "" {
 		s.hub.Creds = filepath.Join(s.keys, authority.FleetCreds)
 	}
-	return s, nil
+	var err error
+	s.relay.Secret, err = relaySecret(secret)
+	return s, err
 }
+
+// relaySecret reads the secret of the TURN servers, one line; empty where there is
+// no file.
+func relaySecret(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	b, err := strict.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--relay-secret: %w", err)
+	}
+	secret := strings.TrimRight(string(b), "\r\n")
+	if len(secret) < minSecret || strings.ContainsAny(secret, "\r\n") {
+		return "", fmt.Errorf("--relay-secret %s: want one line of at least %d bytes", file, minSecret)
+	}
+	return secret, nil
+}
+
+// minSecret is what a secret must have so that nobody guesses it, bytes.
+const minSecret = 16
 
 // serve runs the bus, the registry and the dashboard until ctx ends.
 func serve(ctx context.Context, e env, args []string) error {
@@ -171,6 +207,14 @@ func serve(ctx context.Context, e env, args []string) error {
 			retry(ctx, log, "who waits to be claimed is not known", func(ctx context.Context) error { return room.keep(ctx, h) })
 			return nil
 		})
+	}
+	if s.relay.Secret != "" {
+		s.relay.Conn, s.relay.Log = h.Conn(), log
+		desk, err := relaydesk.Open(s.relay)
+		if err != nil {
+			return fmt.Errorf("access to relays: %w", err)
+		}
+		defer desk.Close()
 	}
 	if zone != nil {
 		g.Go(func() error { return zone.Run(ctx) })

@@ -24,7 +24,7 @@ func space(of ...device) []string {
 	var all []string
 	for _, d := range of {
 		up := strings.TrimSuffix(d.Up(), "*")
-		all = append(all, up+"report", up+"state", up+"hb", up+"time", up+"anything", d.Hint(), d.DirectGet(),
+		all = append(all, up+"report", up+"state", up+"hb", up+"time", up+"relay", up+"anything", d.Hint(), d.DirectGet(),
 			"$KV."+fleet.Assignments+"."+d.Key(), "$JS.API.DIRECT.GET."+fleet.Stream+"."+up+"report", fleet.ClaimSubject(d.public),
 			d.Inbox()+".abc", d.Inbox(), fleet.ClaimInbox(d.public)+".abc", fleet.Prefix+"."+d.Tenant+"."+d.Box+".other")
 		for _, c := range append([]string{"anything"}, fleet.CommandNames...) {
@@ -163,6 +163,17 @@ func TestOwnWays(t *testing.T) {
 				}
 				until(t, "the beat is heard at "+s, func() bool { _ = b.Flush(); return len(w.centre.with(t, []byte("beat at "+s))) == 1 })
 			}
+			relays, err := w.centre.conn.Subscribe(fleet.RelayAsks, func(m *nats.Msg) { _ = m.Respond([]byte("access for " + m.Subject)) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.centre.conn.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := b.Request(me.RelayAsk(), nil, patience); err != nil || string(got.Data) != "access for "+me.RelayAsk() {
+				t.Errorf("access to relays: %+v, %v", got, err)
+			}
+			_ = relays.Unsubscribe()
 			hint, err := b.SubscribeSync(me.Hint())
 			if err != nil {
 				t.Fatal(err)

@@ -12,6 +12,9 @@ import (
 // JetStream is the account of the boxes' reports.
 func (h *Hub) JetStream() jetstream.JetStream { return h.js }
 
+// Conn is our connection in that account. It lives as long as the hub.
+func (h *Hub) Conn() *nats.Conn { return h.conn }
+
 // Join joins the bus once more, as somebody else. The connection is tried for as
 // long as it lives; the caller closes it.
 func (h *Hub) Join(creds string) (*nats.Conn, error) {
