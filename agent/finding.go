@@ -123,6 +123,12 @@ const (
 	TURNDPIPlain       Code = "turn-dpi-plain"
 	TURNOpen           Code = "turn-open"
 	TURNAuth           Code = "turn-auth"
+	TURNQuota          Code = "turn-quota"
+	TURNRelay403       Code = "turn-relay-403"
+	TURNNoMedia        Code = "turn-no-media"
+	TURNTCPOnly        Code = "turn-tcp-only"
+	TURNDPITLS         Code = "turn-dpi-tls"
+	HighPortUDPBlock   Code = "highport-udp-block"
 	NATEDM             Code = "nat-edm"
 	NATEDMNoRelay      Code = "nat-edm-no-relay"
 	NATIPFlap          Code = "nat-ip-flap"
@@ -161,7 +167,7 @@ var Codes = []Code{
 	DNSPartBlock, TISeries, GuestNet, ProxyRequired, TLSBigHello, TLSSNIReset, HTTPSBlock,
 	HTTPSServer, TLSIntercept, CertBad, CertSoon, NATTableFull, UDPRateLimited, UDPAllBlock,
 	STUNUDPBlock, STUNServer, STUNALG, TURNUDPBlock, TURNUDPServer, TURNTCPBlock, TURNTCPServer,
-	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, NATEDM, NATEDMNoRelay, NATIPFlap,
+	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, TURNQuota, TURNRelay403, TURNNoMedia, TURNTCPOnly, TURNDPITLS, HighPortUDPBlock, NATEDM, NATEDMNoRelay, NATIPFlap,
 	NATDouble, NATCGN, NATShort, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
 	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, BandwidthMin, BandwidthHD, Bloat,
 	Loss, Jittery, Distant, BandwidthPostponed, BandwidthCapped, CentralDown,

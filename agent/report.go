@@ -55,6 +55,9 @@ type ProfileResult struct {
 	Version      string       `json:"version"`
 	Verdict      Verdict      `json:"verdict"`
 	Capabilities Capabilities `json:"capabilities"` // only those that the service offers
+	// DirectBy says on what direct rests: "reflect", a plain socket met a relay as
+	// two peers meet, or "mapping", how the router maps; empty: on neither.
+	DirectBy string `json:"direct_by,omitempty"`
 }
 
 // Trigger says why a round was made.

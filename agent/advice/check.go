@@ -23,6 +23,7 @@ func Check(r agent.Report, l Lang) string {
 	p.para("", Sentence(r, l))
 	p.blank()
 	p.capabilities(b, r)
+	p.call(b, r)
 	var shown []int
 	for i, f := range Order(r.Findings) {
 		shown = append(shown, f.Evidence...)
@@ -47,6 +48,36 @@ func Check(r agent.Report, l Lang) string {
 	}
 	p.para("", Limits(l))
 	return p.String()
+}
+
+// call says on what the word about direct calls rests, and how a rehearsal went.
+// The guess at how it would sound is a headline: nothing here is judged by it.
+func (p *page) call(b *book, r agent.Report) {
+	said := false
+	say := func(text string) {
+		p.para("", text)
+		said = true
+	}
+	i := slices.IndexFunc(r.Profiles, func(pr agent.ProfileResult) bool { return pr.DirectBy != "" })
+	switch {
+	case i < 0:
+	case r.Profiles[i].DirectBy == "reflect":
+		say(b.phrase("direct-by-reflect"))
+	default:
+		say(b.phrase("direct-by-mapping"))
+	}
+	for _, e := range r.Evidence {
+		if mos, seen := e.Values.Num(agent.MOS); seen && e.Probe == agent.ProbeRehearsal {
+			rtt, _ := e.Values.Num(agent.RTT)
+			lost, _ := e.Values.Num(agent.LossBothWays)
+			say(b.phrase("rehearsed", "mos", strconv.FormatFloat(mos, 'f', 1, 64), "rtt", strconv.FormatFloat(rtt, 'f', 0, 64),
+				"lost", strconv.FormatFloat(100*lost, 'f', 1, 64)))
+			break
+		}
+	}
+	if said {
+		p.blank()
+	}
 }
 
 func (p *page) finding(b *book, n int, f agent.Finding, r agent.Report, l Lang) {

@@ -112,6 +112,56 @@ var matrix = []struct {
 		edit: func(w *world) { w.on("nats nats2", rejectedBy(router)).on("nats nats3", rejectedBy(router)) }},
 	{id: "D25 relay certificate expired", want: "cert-bad", verdict: "limited", caps: "olo", cause: agent.CauseVendor,
 		edit: func(w *world) { w.on("turn tls", afterConnect(agent.Answered, agent.TLSExpired)) }},
+	{id: "D26 the relay has no room", want: "turn-quota", verdict: "limited", caps: "oll", cause: agent.CauseVendor,
+		edit: func(w *world) { w.add(call("udp").With(agent.STUNError, 486)) }},
+	{id: "D26 seen by the look of each round", want: "turn-quota", verdict: "limited", caps: "oll", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.add(agent.See(agent.ProbeRelay, call("tcp").Target, agent.Answered, "").With(agent.STUNError, 508))
+		}},
+	{id: "room for one allocation only", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.add(call("udp").With(agent.Relayed, true).With(agent.STUNError, 486)) }},
+	{id: "the relay denies its own address", want: "turn-relay-403", verdict: "ready", caps: "ooo", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.add(ends(call("udp"), agent.PeerDenied).With(agent.Relayed, false).With(agent.STUNError, 403))
+		}},
+	{id: "X29 what is relayed gets lost at the relay", want: "turn-no-media", verdict: "limited", caps: "onl", cause: agent.CauseVendor,
+		edit: func(w *world) {
+			w.add(ends(call("udp"), agent.NoMedia).With(agent.Relayed, false).With(agent.HighPort, true).With(agent.Punched, false))
+			w.add(ends(call("tcp"), agent.NoMedia).With(agent.Relayed, false))
+		}},
+	{id: "nothing comes back, but nothing proves whose fault that is", want: "turn-no-media highport-udp-block", verdict: "ready", caps: "noo",
+		cause: agent.CauseUnknown, edit: func(w *world) {
+			w.add(ends(call("udp"), agent.NoMedia).With(agent.Relayed, false).With(agent.HighPort, false))
+			w.add(ends(call("tcp"), agent.NoMedia).With(agent.Relayed, false))
+		}},
+	{id: "media over TCP only", want: "turn-tcp-only", verdict: "limited", caps: "oll", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.add(ends(call("udp"), agent.NoMedia).With(agent.Relayed, false))
+			w.add(call("tcp").With(agent.Relayed, true))
+		}},
+	{id: "DTLS swallowed", want: "turn-dpi-tls", verdict: "limited", caps: "lnl", cause: agent.CausePractice,
+		edit: func(w *world) { w.add(ends(call("udp"), agent.DTLSLost).With(agent.Relayed, true)) }},
+	{id: "N25 no UDP to high ports", want: "highport-udp-block", verdict: "ready", caps: "noo", cause: agent.CausePractice,
+		edit: func(w *world) { w.add(call("udp").With(agent.Relayed, true).With(agent.HighPort, false)) }},
+	{id: "N11 another port seen by the relay", want: "nat-edm", verdict: "ready", caps: "loo", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.add(call("udp").With(agent.Relayed, true).With(agent.HighPort, true).With(agent.Punched, true).With(agent.PortKept, false))
+		}},
+	{id: "a good rehearsal", want: "", verdict: "ready", caps: "ooo", edit: func(w *world) { w.add(rehearsal(0.001, 0.002, 3, 40)) }},
+	{id: "D13 loss of both directions together", want: "loss", verdict: "limited", caps: "lll", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.add(call("udp").With(agent.Relayed, true).With(agent.LossBothWays, 0.04)) }},
+	{id: "D13 loss up", want: "loss", verdict: "limited", caps: "lll", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.add(rehearsal(0.02, 0, 3, 40)) }},
+	{id: "X16 loss down", want: "loss", verdict: "blocked", caps: "lln", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.add(rehearsal(0, 0.08, 3, 40)) }},
+	{id: "D14 jitter of a call", want: "jitter", verdict: "limited", caps: "lll", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.add(rehearsal(0, 0, 45, 40)) }},
+	{id: "D15 round trip of a call", want: "rtt", verdict: "limited", caps: "lll", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.add(rehearsal(0, 0, 3, 300)) }},
+	{id: "X17 very long round trip of a call", want: "rtt", verdict: "blocked", caps: "lln", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.add(rehearsal(0, 0, 3, 600)) }},
+	{id: "the box was too busy", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) { w.add(becomes(agent.NotLooked, agent.BoxBusy)(call("udp"))) }},
 	{id: "N02 the provider translates as well", want: "nat-cgn", verdict: "ready", caps: "loo", cause: agent.CauseISP,
 		edit: func(w *world) { w.add(pathOver("192.168.1.1 100.64.0.1 198.51.100.1")) }},
 	{id: "routes of the telematics infrastructure", want: "", verdict: "ready", caps: "ooo",

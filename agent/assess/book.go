@@ -84,7 +84,7 @@ func (b *Book) Spare() bool { return b.line.usual > 0 }
 // week for what may have to wait for a quiet hour.
 func lasts(p agent.ProbeName) int {
 	switch p {
-	case agent.ProbeIdle:
+	case agent.ProbeIdle, agent.ProbeRehearsal:
 		return 320
 	case agent.ProbeBandwidth:
 		return 2016
@@ -96,7 +96,7 @@ func lasts(p agent.ProbeName) int {
 func rare(p agent.ProbeName) bool {
 	switch p {
 	case agent.ProbePath, agent.ProbeMTU, agent.ProbeBurst, agent.ProbeFlows, agent.ProbeGateway, agent.ProbeIdle, agent.ProbeWalk,
-		agent.ProbeBandwidth:
+		agent.ProbeBandwidth, agent.ProbeRehearsal:
 		return true
 	}
 	return false
@@ -104,6 +104,9 @@ func rare(p agent.ProbeName) bool {
 
 // with is the history after one more look.
 func (h history) with(e agent.Evidence) history {
+	if h.looks > 0 && e.Probe == agent.ProbeRehearsal && e.Outcome == agent.NotLooked {
+		e = h.newest.With(agent.PutOff, string(e.Reason)) // what was rehearsed holds until it is rehearsed again
+	}
 	if h.looks > 0 && figures(&h.newest) && e.Probe == agent.ProbeBandwidth && !figures(&e) {
 		e = h.newest.With(agent.PutOff, string(e.Reason)) // what was measured holds until it is measured again
 	}

@@ -220,9 +220,10 @@ func (v *view) dependent(pr agent.Profile) []int {
 	if len(targets(pr, agent.STUN, "")) == 0 {
 		return nil
 	}
-	return v.pick(v.of(agent.ProbeMapping), func(e *agent.Evidence) bool {
+	seen := v.pick(v.of(agent.ProbeMapping), func(e *agent.Evidence) bool {
 		return answered(e) && e.Values.Text(agent.Mapping) == mappedByAddress
 	})
+	return append(seen, v.moving(pr)...)
 }
 
 // natEDM is worth knowing, no more: the relay carries the calls.

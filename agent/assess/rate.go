@@ -218,7 +218,7 @@ func hardly() agent.Capabilities {
 
 // packetLoss: packets of a transfer like that of a call get lost.
 func packetLoss(v *view, pr agent.Profile) []claim {
-	i, ratio, ok := v.worst(pr, agent.DownLoss, agent.UpLoss)
+	i, ratio, ok := v.worstCall(pr, agent.LossBothWays, halfOfBothWays, agent.DownLoss, agent.UpLoss)
 	if !ok {
 		return nil
 	}
@@ -229,7 +229,7 @@ func packetLoss(v *view, pr agent.Profile) []claim {
 
 // jitter: they arrive unevenly.
 func jitter(v *view, pr agent.Profile) []claim {
-	i, ms, ok := v.worst(pr, agent.DownJitter, agent.UpJitter)
+	i, ms, ok := v.worstCall(pr, agent.Jitter, wholeOfBothWays, agent.DownJitter, agent.UpJitter)
 	if !ok {
 		return nil
 	}
@@ -247,6 +247,9 @@ func distant(v *view, pr agent.Profile) []claim {
 		if rtt, _ := e.Values.Num(agent.IdleRTT); !ok || e.Probe != agent.ProbeBandwidth && rtt > ms {
 			i, ms, ok = j, rtt, true // how far the measuring server is counts only where nothing better is known
 		}
+	}
+	if j, call, seen := v.worstCall(pr, agent.RTT, wholeOfBothWays); seen && (!ok || call > ms) {
+		i, ms, ok = j, call, true
 	}
 	if !ok {
 		return nil

@@ -23,6 +23,9 @@ func (v *view) judge(pr agent.Profile, claims []claim) agent.ProfileResult {
 	if r.Capabilities[agent.Group] != 0 && oneToOne(r.Capabilities) == agent.No {
 		r.Capabilities[agent.Group] = agent.No // group media needs the same paths
 	}
+	if _, offered := r.Capabilities[agent.Direct]; offered {
+		r.DirectBy = v.directBy(pr)
+	}
 	r.Verdict = verdict(r, claims)
 	return r
 }

@@ -145,3 +145,21 @@ func (w *world) policy() assess.Policy {
 }
 
 func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+// call is a rehearsal at webprax's relay that got an allocation.
+func call(tr agent.Transport) agent.Evidence {
+	t := agent.Target{Host: "coturn.webprax.de", Port: 5349, Transport: tr}
+	return agent.See(agent.ProbeRehearsal, t.At(someAddr, agent.Plain), agent.Answered, "")
+}
+
+func ends(e agent.Evidence, why agent.Reason) agent.Evidence {
+	e.Reason = why
+	return e
+}
+
+// rehearsal is one that measured: shares lost up and down, milliseconds of jitter
+// and of the round trip.
+func rehearsal(up, down, jitter, rtt float64) agent.Evidence {
+	return call(agent.UDP).With(agent.Relayed, true).With(agent.LossBothWays, up+down).With(agent.UpLoss, up).With(agent.DownLoss, down).
+		With(agent.Jitter, jitter).With(agent.RTT, rtt).With(agent.HighPort, true).With(agent.Punched, true).With(agent.PortKept, true)
+}

@@ -164,7 +164,7 @@ func TestWhatBlocksHasItsStep(t *testing.T) {
 	stopsNothing := []agent.Code{
 		agent.BoxPower, // the box's own matter
 		agent.Interrupted, agent.WANRedial, agent.MTULow, agent.IPv6Only, agent.IPv6Broken, agent.DNSSlow, agent.DNSDrift,
-		agent.CertSoon, agent.TURNOpen, agent.TURNAuth, agent.NATEDM, agent.NATIPFlap, agent.NATDouble, agent.NATCGN,
+		agent.CertSoon, agent.TURNOpen, agent.TURNAuth, agent.TURNRelay403, agent.HighPortUDPBlock, agent.NATEDM, agent.NATIPFlap, agent.NATDouble, agent.NATCGN,
 		agent.PortRangeUnknown, agent.BandwidthHD, agent.BandwidthPostponed, agent.BandwidthCapped, agent.CentralFallback, agent.ProfileRejected,
 	}
 	for _, c := range agent.Codes {
