@@ -73,6 +73,7 @@ type Schedule struct {
 type Relay struct {
 	Username     string // empty: no credentials
 	PasswordFile string // path of the password's file; set exactly with Username
+	Rehearse     bool   // calls, once a day, with these credentials or those that the vendor gives
 }
 
 // Central is where the box reports to.
@@ -207,6 +208,7 @@ func Default() Config {
 		StateDir:   defaultState,
 		Language:   German,
 		Schedule:   Schedule{Every: 5 * time.Minute},
+		Relay:      Relay{Rehearse: true},
 		Central:    Central{Grants: []string{"/boot/firmware/sprechprobe-grant.pem", "/boot/sprechprobe-grant.pem"}},
 		Spool:      Spool{Dir: filepath.Join(defaultState, spoolDir), MaxBytes: spool.DefaultMax},
 		Lights:     Lights{Driver: DriverAuto},

@@ -105,6 +105,7 @@ func fullConfig() config.Config {
 			addr("192.168.1.1:53"), addr("192.168.1.2:5353"), addr("[fd00::1]:53"), addr("[fe80::1%eth0]:53"), addr("127.0.0.53:53"),
 		}},
 		Schedule: config.Schedule{Every: 90 * time.Minute},
+		Relay:    config.Relay{Rehearse: true},
 		Central: config.Central{
 			Servers:     []string{"tls://fleet.example:4222", "nats://127.0.0.1", "tls://[fd00::2]:443"},
 			Credentials: "/etc/sprechprobe/box.creds", CA: "/etc/sprechprobe/ca.pem",

@@ -44,7 +44,7 @@ func Parse(file string, data []byte) (Config, error) {
 	c.Box = box(doc.Key("box"), raw.Box)
 	c.Network = network(doc.Key("network"), raw.Network)
 	c.Schedule.Every = every(doc.Key("schedule").Key("every"), raw.Schedule.Every, c.Schedule.Every)
-	c.Relay = relay(doc.Key("relay"), raw.Relay)
+	c.Relay = relay(doc.Key("relay"), raw.Relay, c.Relay)
 	c.Central = central(doc.Key("central"), raw.Central, c.Central)
 	c.Spool = waiting(doc.Key("spool"), raw.Spool, c.Spool)
 	c.Lights = lights(doc.Key("lights"), raw.Lights, c.Lights)
@@ -237,7 +237,7 @@ func within(at strict.Place, raw *string, otherwise, least, most time.Duration) 
 // maxUsername is the longest USERNAME of STUN, bytes (RFC 8489 section 14.3).
 const maxUsername = 508
 
-func relay(at strict.Place, raw rawRelay) Relay {
+func relay(at strict.Place, raw rawRelay, otherwise Relay) Relay {
 	if raw.Username != "" || at.Key("username").Set() {
 		check(at.Key("username"), strict.Label(raw.Username, maxUsername))
 	}
@@ -248,7 +248,11 @@ func relay(at strict.Place, raw rawRelay) Relay {
 	case raw.Username == "" && raw.PasswordFile != "":
 		at.Key("password_file").Errorf("username is missing")
 	}
-	return Relay(raw)
+	r := Relay{Username: raw.Username, PasswordFile: raw.PasswordFile, Rehearse: otherwise.Rehearse}
+	if raw.Rehearse != nil {
+		r.Rehearse = *raw.Rehearse
+	}
+	return r
 }
 
 func central(at strict.Place, raw rawCentral, otherwise Central) Central {

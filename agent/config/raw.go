@@ -40,6 +40,7 @@ type rawSchedule struct {
 type rawRelay struct {
 	Username     string `toml:"username"`
 	PasswordFile string `toml:"password_file"`
+	Rehearse     *bool  `toml:"rehearse"`
 }
 
 type rawCentral struct {

@@ -32,6 +32,7 @@ func (c Config) Show() string {
 	p.table("[relay]")
 	p.set("username", c.Relay.Username)
 	p.set("password_file", c.Relay.PasswordFile)
+	p.set("rehearse", c.Relay.Rehearse)
 
 	p.table("[central]")
 	p.set("servers", c.Central.Servers)

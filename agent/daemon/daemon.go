@@ -51,16 +51,32 @@ type Identity struct {
 	Code string // to claim the box by; empty: it is claimed, or cannot be
 }
 
-// Check makes one round with its retest and returns the report. With measure it
-// measures the bandwidth before, where the configuration says against what.
-func Check(ctx context.Context, s Setup, measure bool) agent.Report {
+// Check makes one round with its retest and returns the report.
+func Check(ctx context.Context, s Setup, more More) agent.Report {
 	x := s.examiner()
-	if g := s.gauge(nil); measure && g != nil {
+	if g := s.gauge(nil); more.Bandwidth && g != nil {
 		x.aside.put(g.look(ctx, occasion{policy: x.policy}))
 	}
 	up, stop := s.lookUplink(ctx)
 	defer stop()
-	return x.examine(ctx, agent.OnCheck, up)
+	var state func() agent.Evidence
+	if up != nil {
+		state = up.Evidence
+	}
+	r := x.examine(ctx, agent.OnCheck, state)
+	if st, ok := s.rehearser(up, x.policy); ok && more.Rehearsal {
+		for _, e := range st.rehearse(ctx, r) {
+			x.aside.put(e)
+		}
+		r = x.examine(ctx, agent.OnCheck, state)
+	}
+	return r
+}
+
+// More is what a check looks at besides a round.
+type More struct {
+	Bandwidth bool // against the configured server, before the round
+	Rehearsal bool // of a call, where there are credentials; then another round
 }
 
 // Run is the daemon. It returns nil when ctx ends, and an error only for a
@@ -129,6 +145,14 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	start("lights", l.lamps.watch)
 	start("schedule", l.schedule)
 	start("silence", l.silence)
+	l.rehearser = func() (rehearser, bool) {
+		r, ok := l.setup.rehearser(l.uplink, *l.policy.Load())
+		r.report = func() agent.Report { return l.facts.Load().Report }
+		return r, ok
+	}
+	if _, ok := l.rehearser(); ok && c.Relay.Rehearse {
+		start("rehearsal", l.rehearses)
+	}
 	if l.gauge != nil {
 		start("bandwidth", l.measures)
 	}
@@ -301,7 +325,7 @@ func (s Setup) openSpool(log *slog.Logger) *spool.Spool {
 
 // lookUplink connects for the time of a check, so that its report can say
 // whether the vendor is reached. It sends nothing.
-func (s Setup) lookUplink(ctx context.Context) (look func() agent.Evidence, stop func()) {
+func (s Setup) lookUplink(ctx context.Context) (up *uplink.Uplink, stop func()) {
 	up, err := s.newUplink(s.uplinkOptions(slog.New(slog.DiscardHandler)))
 	if up == nil || err != nil {
 		return nil, func() {}
@@ -309,7 +333,7 @@ func (s Setup) lookUplink(ctx context.Context) (look func() agent.Evidence, stop
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = up.Run(ctx) })
-	return up.Evidence, func() { cancel(); wg.Wait() }
+	return up, func() { cancel(); wg.Wait() }
 }
 
 // notify tells systemd, if it started us; elsewhere it does nothing.

@@ -45,14 +45,15 @@ type loop struct {
 	renewed  <-chan struct{}    // the box is somebody else now
 	assigned <-chan struct{}    // the vendor has other settings for it
 
-	gauge    *gauge                        // nil: the bandwidth is not measured
-	gauging  chan occasion                 // "measure, as soon as no round is under way"
-	gauged   chan outcome                  // how that ended
-	measure  chan struct{}                 // "measure now", by command
-	policy   atomic.Pointer[assess.Policy] // for who plans measurements
-	stopping context.CancelFunc            // ends the measurement under way; nil: none is
-	gaugedAt time.Time                     // when it began
-	pending  agent.Trigger                 // of the round that waits for its end; empty: none does
+	rehearser func() (rehearser, bool)      // what calls are rehearsed with
+	gauge     *gauge                        // nil: the bandwidth is not measured
+	gauging   chan occasion                 // "measure, as soon as no round is under way"
+	gauged    chan outcome                  // how that ended
+	measure   chan struct{}                 // "measure now", by command
+	policy    atomic.Pointer[assess.Policy] // for who plans measurements
+	stopping  context.CancelFunc            // ends the measurement under way; nil: none is
+	gaugedAt  time.Time                     // when it began
+	pending   agent.Trigger                 // of the round that waits for its end; empty: none does
 
 	started time.Time // of the round under way; zero: none
 	last    agent.Report
@@ -69,8 +70,9 @@ type outcome struct {
 	report agent.Report
 	err    error
 
-	look     agent.Evidence // of a measurement
-	occasion occasion       // of it
+	look     agent.Evidence   // of a measurement
+	looks    []agent.Evidence // of a rehearsal
+	occasion occasion         // of it
 }
 
 const (

@@ -18,7 +18,9 @@ func check(ctx context.Context, e env, args []string) (int, error) {
 	f := flags("check")
 	src := sourceFlags(f)
 	format := f.String("format", "text", "")
-	measure := f.Bool("bandwidth", false, "")
+	var more daemon.More
+	f.BoolVar(&more.Bandwidth, "bandwidth", false, "")
+	f.BoolVar(&more.Rehearsal, "rehearse", false, "")
 	if err := parse(f, args); err != nil {
 		return exitUsage, err
 	}
@@ -29,10 +31,13 @@ func check(ctx context.Context, e env, args []string) (int, error) {
 	if err != nil {
 		return exitUsage, err
 	}
-	if *measure && s.Config.Bandwidth.Server == "" {
+	if more.Bandwidth && s.Config.Bandwidth.Server == "" {
 		return exitUsage, errors.New("--bandwidth: the configuration names no server to measure against ([bandwidth] server)")
 	}
-	r := daemon.Check(ctx, s, *measure)
+	if c := s.Config; more.Rehearsal && c.Relay.Username == "" && len(c.Central.Servers) == 0 {
+		return exitUsage, errors.New("--rehearse: the configuration names no credentials ([relay] username) and no vendor to ask for some ([central] servers)")
+	}
+	r := daemon.Check(ctx, s, more)
 	if *format == "json" {
 		err = writeJSON(e, r)
 	} else {
@@ -99,5 +104,5 @@ func newestReport(ctx context.Context, e env, s daemon.Setup, file string) (agen
 		fmt.Fprintf(e.err, "sprechprobe request: the running box's report is of no use: %v\n", err)
 	}
 	fmt.Fprintln(e.err, "sprechprobe request: no fresh report of a running box, so this makes a round of its own")
-	return daemon.Check(ctx, s, false), nil
+	return daemon.Check(ctx, s, daemon.More{}), nil
 }

@@ -42,7 +42,7 @@ type command struct {
 
 var commands = []command{
 	{"run", "[--config F]", "the daemon: look on schedule, drive the lights, report", run},
-	{"check", "[--profile P,Q] [--config F] [--format text|json] [--lang de|en] [--bandwidth]", "look once, with a retest, and say what to change", check},
+	{"check", "[--profile P,Q] [--config F] [--format text|json] [--lang de|en] [--bandwidth] [--rehearse]", "look once, with a retest, and say what to change", check},
 	{"bandwidth", bandwidthArgs, "measure against an iperf3 server", bandwidth},
 	{"request", "[--config F] [--report F] [--lang de|en]", "the release request for the firewall, from the newest round", request},
 	{"lights", "list|show STATE|identify|release [--config F] [--lang de|en]", "find and drive the lights of this board, and say what they mean", lights},
