@@ -11,8 +11,11 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sprechprobe/sprechprobe/agent/wire/iperf3"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/reflector"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relay"
 )
 
 const reflectArgs = `[flags]
@@ -24,13 +27,23 @@ const reflectArgs = `[flags]
   --tests-per-source N   of one address at once (default 4)
   --users FILE           who may test: lines of name,sha256 as iperf3 has them
   --key FILE             the RSA private key for their logins, PEM
-  --pkcs1                take the logins of iperf3 before 3.17 too`
+  --pkcs1                take the logins of iperf3 before 3.17 too
+  --turn ADDR            where to relay calls too (TURN and STUN), UDP and TCP, as in
+                         192.0.2.7:3478; needs --turn-secret
+  --turn-secret FILE     the secret that names and passwords are made of, as serve has it
+                         in --relay-secret
+  --turn-public ADDR     the address by which peers reach the relay, if not that of --turn
+  --turn-ports A-B       that are relayed from (default 49152-65535)
+  --turn-tls ADDR        where to relay over TLS, with --turn-cert FILE and --turn-key FILE
+  --turn-allocations N   at once, of all boxes (default 1000; 6 of one)
+  --turn-rate RATE       of one allocation, each direction (default 8M)`
 
 // reflectFlags are the settings of reflect.
 type reflectFlags struct {
 	listen, rate, testRate, users, key string
 	pkcs1                              bool
 	limits                             reflector.Limits
+	turn                               *relay.Config // nil: none
 }
 
 func parseReflect(args []string) (reflectFlags, error) {
@@ -45,10 +58,15 @@ func parseReflect(args []string) (reflectFlags, error) {
 	f.StringVar(&r.users, "users", "", "")
 	f.StringVar(&r.key, "key", "", "")
 	f.BoolVar(&r.pkcs1, "pkcs1", false, "")
+	t := turnFlags{limits: relay.Usual}
+	t.register(f)
 	if err := parse(f, args); err != nil {
 		return r, err
 	}
 	var err error
+	if r.turn, err = t.config(); err != nil {
+		return r, errUsage{err}
+	}
 	if r.limits.Rate, err = iperf3.ParseRate(r.rate); err != nil {
 		return r, errUsage{fmt.Errorf("--rate: %w", err)}
 	}
@@ -88,7 +106,18 @@ func runReflect(ctx context.Context, e env, args []string) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	c.Log.Info("reflecting", "listen", tcp.Addr().String())
-	return reflector.Serve(ctx, c, tcp, udp)
+	if r.turn == nil {
+		return reflector.Serve(ctx, c, tcp, udp)
+	}
+	server, err := relay.Open(*r.turn)
+	if err != nil {
+		return errors.Join(err, tcp.Close(), udp.Close())
+	}
+	c.Log.Info("relaying", "listen", server.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return reflector.Serve(ctx, c, tcp, udp) })
+	g.Go(func() error { return server.Run(ctx) })
+	return g.Wait()
 }
 
 // readGate reads who may test.

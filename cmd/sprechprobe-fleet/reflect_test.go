@@ -22,16 +22,23 @@ import (
 
 func TestReflectFlags(t *testing.T) {
 	for args, want := range map[string]string{
-		"--rate fast":        `--rate: bad rate "fast"`,
-		"--rate 0":           "want more than 0",
-		"--test-rate 0":      "want more than 0",
-		"--test-rate 10X":    "--test-rate: bad rate",
-		"--test-time 10ms":   "--test-time wants at least 1s",
-		"--tests 0":          "at least 1",
-		"--users x":          "belong together",
-		"--pkcs1":            "--pkcs1 is for",
-		"--listen :0 extra":  "unexpected argument",
-		"--tests-per-source": "flag needs an argument",
+		"--rate fast":                          `--rate: bad rate "fast"`,
+		"--rate 0":                             "want more than 0",
+		"--test-rate 0":                        "want more than 0",
+		"--test-rate 10X":                      "--test-rate: bad rate",
+		"--test-time 10ms":                     "--test-time wants at least 1s",
+		"--tests 0":                            "at least 1",
+		"--users x":                            "belong together",
+		"--pkcs1":                              "--pkcs1 is for",
+		"--listen :0 extra":                    "unexpected argument",
+		"--tests-per-source":                   "flag needs an argument",
+		"--turn 192.0.2.7:3478":                "wants --turn-secret",
+		"--turn-public 192.0.2.7":              "--turn is missing",
+		"--turn here --turn-secret x":          "want an address and a port",
+		"--turn 192.0.2.7:3478 --turn-ports 5": "want two ports",
+		"--turn 192.0.2.7:3478 --turn-secret /nonexistent": "--turn-secret:",
+		"--turn 192.0.2.7:3478 --turn-rate x":              "--turn-rate:",
+		"--turn 192.0.2.7:3478 --turn-public x":            "--turn-public",
 	} {
 		_, err := parseReflect(strings.Fields(args))
 		if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, new(errUsage)) {

@@ -114,23 +114,23 @@ func parseServe(args []string) (serveFlags, error) {
 		s.hub.Creds = filepath.Join(s.keys, authority.FleetCreds)
 	}
 	var err error
-	s.relay.Secret, err = relaySecret(secret)
+	s.relay.Secret, err = relaySecret("--relay-secret", secret)
 	return s, err
 }
 
 // relaySecret reads the secret of the TURN servers, one line; empty where there is
 // no file.
-func relaySecret(file string) (string, error) {
+func relaySecret(flag, file string) (string, error) {
 	if file == "" {
 		return "", nil
 	}
 	b, err := strict.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("--relay-secret: %w", err)
+		return "", fmt.Errorf("%s: %w", flag, err)
 	}
 	secret := strings.TrimRight(string(b), "\r\n")
 	if len(secret) < minSecret || strings.ContainsAny(secret, "\r\n") {
-		return "", fmt.Errorf("--relay-secret %s: want one line of at least %d bytes", file, minSecret)
+		return "", fmt.Errorf("%s %s: want one line of at least %d bytes", flag, file, minSecret)
 	}
 	return secret, nil
 }
