@@ -96,17 +96,18 @@ func turnTCPOnly(v *view, pr agent.Profile) []claim {
 	return aRelay(v, pr, append(lost, over...))
 }
 
-// turnNoMedia: allocations, but nothing comes back by them. It is proven where a
-// plain socket reaches the relay and the relay's answer does not reach the socket:
-// the relay swallows it. Without that the server may only refuse, in silence, to
-// relay to its own clients.
+// turnNoMedia: allocations, but nothing comes back by them. That the relay swallows
+// it is proven where a plain socket reaches the relay and the relay's answer does
+// not reach the socket, over UDP as over TCP. Without that the server may only
+// refuse, in silence, to relay to its own clients.
 func turnNoMedia(v *view, pr agent.Profile) []claim {
 	all := v.rehearsed(pr, "")
 	lost := v.pick(all, noMedia)
 	if v.any(all, relayed) {
 		return nil
 	}
-	swallowed := v.any(lost, func(e *agent.Evidence) bool {
+	both := len(v.pick(v.rehearsed(pr, agent.TCP), noMedia)) > 0
+	swallowed := both && v.any(lost, func(e *agent.Evidence) bool {
 		out, seen := e.Values.Flag(agent.HighPort)
 		back, _ := e.Values.Flag(agent.Punched)
 		return seen && out && !back

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	tardy     = 20 * time.Millisecond // a packet so late is a whole one behind
-	mostTardy = 0.03                  // share of packets, above which a run says more of us than of the line
+	tardy     = 50 * time.Millisecond // two packets of sound behind
+	mostTardy = 0.05                  // share of packets, above which a run says more of us than of the line
 	mostBusy  = 0.8                   // share of the processors' time
 )
 

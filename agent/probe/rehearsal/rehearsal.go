@@ -144,7 +144,14 @@ func (r *rehearsal) run(ctx context.Context, cred Credentials) agent.Evidence {
 	r.hurry.begin()
 	r.measured = true
 	if r.Voice > 0 {
-		e = r.voice(ctx, way, e)
+		heard := r.voice(ctx, way, e)
+		if got, _ := heard.Values.Num(agent.Received); got == 0 && ctx.Err() == nil {
+			r.measured = false
+			e = e.With(agent.Relayed, false).With(agent.Detail, "single datagrams came back, a stream did not")
+			e.Reason = agent.NoMedia
+			return e
+		}
+		e = heard
 	}
 	for _, rate := range r.Rates {
 		lost, moved := r.video(ctx, way, rate)
@@ -184,11 +191,12 @@ type way struct {
 // does not relay to itself, between the relay and the plain socket.
 func (r *rehearsal) find(ctx context.Context, a *station, e agent.Evidence) (*way, agent.Evidence) {
 	defer a.relay.Hush(ctx)()
-	mirrored, e := r.mirror(ctx, a, e)
+	p, mirrored, e := r.mirror(ctx, a, e)
 	b, second := r.allocate(ctx, r.target)
 	denied := 0
 	if b != nil {
 		defer b.relay.Hush(ctx)()
+		e = filtering(ctx, p, b, e)
 		w := &way{a, b, a.addr, b.addr}
 		if !w.toA.IsValid() { // behind a router of its own, which relays know each other by
 			w.toA, w.toB = a.named(), b.named()
