@@ -1,0 +1,4 @@
+package rehearsal
+
+// OwnCPU is the processor time of this process.
+var OwnCPU = ownCPU
