@@ -332,6 +332,5 @@ var Reasons = []Reason{
 	AuthRefused, NXDomain, NoData, ServFail, DNSRefused, Bogon, NoResolver, NoAddress, NoCarrier,
 	NoLease, NoGateway, Cancelled, Unsupported, TooFew, LostLarge, LostSome, NoProxy, NoIPv6,
 	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine, BudgetUsed,
-	Unclaimed, NotAccepted, Panicked, OtherError, ServerBusy, LineInUse, BackupLine,
 	NoMedia, PeerDenied, DTLSLost, NoCredentials, BoxBusy,
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/rehearsal"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/schedule"
-	"github.com/sprechprobe/sprechprobe/agent/schedule/quiet"
+	hours "github.com/sprechprobe/sprechprobe/agent/schedule/quiet"
 	"github.com/sprechprobe/sprechprobe/agent/trust"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 )
@@ -24,6 +24,8 @@ const (
 	rehearseEvery = 24 * time.Hour
 	rehearseAgain = time.Hour
 	mostRelays    = 2 // hosts that are rehearsed with
+	// rehearseLimit ends a rehearsal that comes to nothing before it counts as hung.
+	rehearseLimit = endless - 20*time.Second
 )
 
 // rehearser is what a rehearsal needs.
@@ -80,6 +82,8 @@ func (s rehearser) brief() rehearser {
 // rehearse looks at each relay that a report has seen. What would be a finding is
 // looked at again at once, and the second look counts.
 func (s rehearser) rehearse(ctx context.Context, r agent.Report) []agent.Evidence {
+	ctx, cancel := context.WithTimeout(ctx, rehearseLimit)
+	defer cancel()
 	var out []agent.Evidence
 	for _, w := range relays(r) {
 		seen := s.once(ctx, w)
@@ -191,7 +195,7 @@ func (l *loop) practiceHours() bool {
 	p := l.setup.Config.Bandwidth.Policy(0)
 	p.Every, p.PerDay, p.PerMonth = 0, 0, 0
 	_, why := p.Next(time.Now(), true, nil, 0)
-	return why == quiet.ClosedHours || why == quiet.NoTime || len(p.Closed) > 0 && !l.setup.clockSet()
+	return why == hours.ClosedHours || why == hours.NoTime || len(p.Closed) > 0 && !l.setup.clockSet()
 }
 
 // alone has something done with nothing beside it on the line; ok is false where
