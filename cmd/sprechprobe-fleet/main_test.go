@@ -157,12 +157,13 @@ func await(t *testing.T, page string, want shown) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		resp, err := http.Get(page + "api/boxes")
+		resp, err := http.Get(page + "api/v1/boxes")
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []shown
-		err = json.NewDecoder(resp.Body).Decode(&got)
+		var answer struct{ Boxes []shown }
+		err = json.NewDecoder(resp.Body).Decode(&answer)
+		got := answer.Boxes
 		resp.Body.Close()
 		if err != nil {
 			t.Fatal(err)

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,17 +16,14 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
-	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relaydesk"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/settings"
 )
 
-const serveArgs = `[flags]
-  --http ADDR          where the dashboard listens (default 127.0.0.1:8080)
-  --host NAME          a name under which the dashboard may be asked for, besides
-                       localhost and addresses; may be given again
+const serveArgs = `[flags]` + portalArgs + `
   --listen ADDR        where the built-in bus listens for boxes (default 127.0.0.1:4222);
                        beyond this machine only with --nats-config
   --data DIR           what the built-in bus keeps (default: the user's state directory)
@@ -50,8 +45,7 @@ const serveArgs = `[flags]
 
 // serveFlags are the settings of serve.
 type serveFlags struct {
-	http     string
-	hosts    list
+	portal   portalFlags
 	hub      hub.Config
 	maxBoxes int
 	keys     string
@@ -67,8 +61,14 @@ func parseServe(args []string) (serveFlags, error) {
 	f := flags("serve")
 	f.StringVar(&secret, "relay-secret", "", "")
 	f.DurationVar(&s.relay.Valid, "relay-time", relaydesk.Usual, "")
-	f.StringVar(&s.http, "http", "127.0.0.1:8080", "")
-	f.Var(&s.hosts, "host", "")
+	f.StringVar(&s.portal.http, "http", usualHTTP, "")
+	f.Var(&s.portal.hosts, "host", "")
+	f.StringVar(&s.portal.url, "url", "", "")
+	f.StringVar(&s.portal.cert, "tls-cert", "", "")
+	f.StringVar(&s.portal.key, "tls-key", "", "")
+	f.StringVar(&s.portal.login, "login", "auto", "")
+	f.StringVar(&s.portal.dir, "access", "", "")
+	f.StringVar(&s.portal.config, "config", "", "")
 	f.StringVar(&s.hub.Listen, "listen", "127.0.0.1:4222", "")
 	f.StringVar(&s.hub.Data, "data", "", "")
 	f.StringVar(&s.hub.ConfigFile, "nats-config", "", "")
@@ -113,6 +113,9 @@ func parseServe(args []string) (serveFlags, error) {
 	if s.keys != "" && s.hub.Creds == "" {
 		s.hub.Creds = filepath.Join(s.keys, authority.FleetCreds)
 	}
+	if err := s.portal.check(); err != nil {
+		return s, err
+	}
 	var err error
 	s.relay.Secret, err = relaySecret("--relay-secret", secret)
 	return s, err
@@ -150,9 +153,15 @@ func serve(ctx context.Context, e env, args []string) error {
 			return err
 		}
 	}
-	ln, err := net.Listen("tcp", s.http)
+	var own settings.Settings
+	if s.portal.config != "" {
+		if own, err = settings.Read(s.portal.config); err != nil {
+			return err
+		}
+	}
+	ln, err := s.portal.listen()
 	if err != nil {
-		return fmt.Errorf("dashboard: %w", err)
+		return err
 	}
 	defer ln.Close()
 	h, err := hub.Open(ctx, s.hub)
@@ -169,9 +178,8 @@ func serve(ctx context.Context, e env, args []string) error {
 	var room waitingRoom
 	var trouble atomic.Bool
 	var board incident.Board
-	page, err := dashboard.New(dashboard.Config{
-		Registry: reg, Bus: func() bool { return h.Connected() && !trouble.Load() }, Waiting: room.boxes, Hosts: s.hosts, Log: log,
-	})
+	there := func() bool { return h.Connected() && !trouble.Load() }
+	web, err := s.portal.open(ln.Addr(), parts{registry: reg, bus: there, settings: own, console: e.err, log: log})
 	if err != nil {
 		return err
 	}
@@ -182,8 +190,7 @@ func serve(ctx context.Context, e env, args []string) error {
 		}
 		log.Info("answering calls for help", "zone", s.zone, "address", zone.Addr().String())
 	}
-	log.Info("serving", "dashboard", "http://"+ln.Addr().String()+"/", "bus", h.URL())
-	warnOpen(log, ln.Addr())
+	log.Info("serving", "dashboard", s.portal.base(ln.Addr())+"/", "bus", h.URL())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { keep(ctx, h, db, log); return nil })
 	g.Go(func() error { correlate(ctx, db, reg, &board, log); return nil })
@@ -223,16 +230,8 @@ func serve(ctx context.Context, e env, args []string) error {
 			return nil
 		})
 	}
-	g.Go(func() error { return page.Serve(ctx, ln) })
+	g.Go(func() error { return web.page.Serve(ctx, ln) })
 	return g.Wait()
-}
-
-// warnOpen says what a dashboard beyond loopback means: it asks nobody who they
-// are.
-func warnOpen(log *slog.Logger, at net.Addr) {
-	if a, err := netip.ParseAddrPort(at.String()); err == nil && !a.Addr().IsLoopback() {
-		log.Warn("the dashboard has no login: put a proxy that has one in front of it", "dashboard", at.String())
-	}
 }
 
 // stateDir is where a program keeps what must outlive it: what systemd gives,

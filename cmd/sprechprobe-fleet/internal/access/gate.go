@@ -67,6 +67,9 @@ type Config struct {
 	Log      *slog.Logger
 	// Count is told of each try to log in: by which method, and its result.
 	Count func(m Method, result string)
+	// Observe is told of each answer: by which row, its status, and how long it
+	// took.
+	Observe func(pattern string, status int, took time.Duration)
 }
 
 // Gate lets in. It is safe for concurrent use.
@@ -96,6 +99,9 @@ func New(c Config) (*Gate, error) {
 	if c.Count == nil {
 		c.Count = func(Method, string) {}
 	}
+	if c.Observe == nil {
+		c.Observe = func(string, int, time.Duration) {}
+	}
 	p, err := parsePages()
 	if err != nil {
 		return nil, err
@@ -120,7 +126,9 @@ func (g *Gate) Handler(routes []Route) (http.Handler, error) {
 
 // guard lets pass whom the row allows.
 func (g *Gate) guard(r Route) http.HandlerFunc {
-	return func(w http.ResponseWriter, req *http.Request) {
+	return func(plain http.ResponseWriter, req *http.Request) {
+		w := &recorder{plain, http.StatusOK}
+		defer func(began time.Time) { g.conf.Observe(r.Pattern, w.status, time.Since(began)) }(time.Now())
 		v := visit{gate: g, route: r}
 		v.cookie, v.bearer = g.cookie(req), bearer(req)
 		who, known := v.who(true)
@@ -131,16 +139,31 @@ func (g *Gate) guard(r Route) http.HandlerFunc {
 				g.unknown(w, req, r)
 				return
 			case r.Reach == Named && !who.Sees(tenant):
-				refuse(w, http.StatusNotFound, "there is no such thing here") // as if it did not exist
+				NotFound(w) // as if it did not exist
 				return
 			case !who.is(r.Role), r.Reach == Fleet && !who.May(r.Role, AllTenants), r.Reach == Named && !who.May(r.Role, tenant):
-				refuse(w, http.StatusForbidden, "your role does not allow this")
+				Refuse(w, http.StatusForbidden, "your role does not allow this")
 				return
 			}
 		}
 		r.Handler(w, req.WithContext(context.WithValue(req.Context(), visitKey{}, visited{v, who})))
 	}
 }
+
+// recorder remembers how a request was answered.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (r *recorder) WriteHeader(status int) {
+	r.status = status
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets [http.ResponseController] reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 
 // unknown answers who is not logged in.
 func (g *Gate) unknown(w http.ResponseWriter, req *http.Request, r Route) {
@@ -149,11 +172,16 @@ func (g *Gate) unknown(w http.ResponseWriter, req *http.Request, r Route) {
 		return
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="sprechprobe"`)
-	refuse(w, http.StatusUnauthorized, "log in, or bring a token")
+	Refuse(w, http.StatusUnauthorized, "log in, or bring a token")
 }
 
-// refuse answers in the form that programs read.
-func refuse(w http.ResponseWriter, code int, why string) {
+// NotFound answers where there is nothing, or nothing that the asker may see.
+func NotFound(w http.ResponseWriter) {
+	Refuse(w, http.StatusNotFound, "there is no such thing here")
+}
+
+// Refuse answers no, in the form that programs read.
+func Refuse(w http.ResponseWriter, code int, why string) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(struct {

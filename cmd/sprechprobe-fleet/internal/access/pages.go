@@ -123,7 +123,8 @@ func (g *Gate) tryLogin(w http.ResponseWriter, r *http.Request) {
 		u = *have
 	}
 	if len(password) > mostPassword || !verifyPassword(u.Password, password) {
-		g.note(r, Password, name, "login", "refused")
+		// A name that nobody has may be a password, typed in the wrong place.
+		_ = g.note(r, Password, u.Name, "login", "refused") // has been said in the log
 		f.Trouble = f.L.Wrong
 		g.show(w, http.StatusUnauthorized, "login.html", f)
 		return

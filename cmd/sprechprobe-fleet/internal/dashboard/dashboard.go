@@ -1,6 +1,7 @@
-// Package dashboard is the vendor's page: every box, its verdict, its findings
-// and when it last spoke, live without reloading. It reads the registry and
-// changes nothing; it knows no bus and keeps no state but open connections.
+// Package dashboard is the vendor's page: every box that the reader may see, its
+// verdict, its findings and when it last spoke, live without reloading. It reads
+// the registry and changes nothing; it knows no bus and keeps no state but open
+// connections.
 package dashboard
 
 import (
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -31,6 +33,9 @@ type Config struct {
 	MaxStreams int              // open pages at a time; default 64
 	Now        func() time.Time // default time.Now
 	Log        *slog.Logger     // default: discard
+	Gate       *access.Gate     // who may see what; default: everybody everything
+	More       []access.Route   // routes of others, behind the same gate
+	Secure     bool             // the page is reached by TLS only
 }
 
 // Server serves the page.
@@ -40,6 +45,7 @@ type Server struct {
 	streams chan struct{} // one for each open page
 	ending  chan struct{} // closed when open pages must leave
 	fleet   fleet
+	handler http.Handler
 }
 
 // New makes a server.
@@ -63,30 +69,42 @@ func New(c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	return &Server{conf: c, pages: p, streams: make(chan struct{}, c.MaxStreams), ending: make(chan struct{})}, nil
+	if c.Gate == nil {
+		if c.Gate, err = access.New(access.Config{}); err != nil {
+			return nil, err
+		}
+	}
+	s := &Server{conf: c, pages: p, streams: make(chan struct{}, c.MaxStreams), ending: make(chan struct{})}
+	behind, err := c.Gate.Handler(s.Routes())
+	if err != nil {
+		return nil, err
+	}
+	s.handler = s.guard(behind)
+	return s, nil
 }
 
-// Handler answers:
+// Routes is the table of all routes: who may ask, and what of tenants each tells.
+// There are no others.
 //
 //	GET /            the page (?lang=de|en, ?state=, ?q=, ?page=)
 //	GET /events      the same page's rows, as server-sent events
-//	GET /api/boxes   all boxes, as JSON
 //	GET /api/waiting boxes that wait to be claimed, as JSON
 //	GET /healthz     200 while the bus is there, else 503
-func (s *Server) Handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.page)
-	mux.HandleFunc("GET /events", s.events)
-	mux.HandleFunc("GET /api/boxes", s.boxes)
-	mux.HandleFunc("GET /api/waiting", s.waiters)
-	mux.HandleFunc("GET /healthz", s.health)
-	for name, kind := range map[string]string{
-		"style.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
-	} {
-		mux.HandleFunc("GET /"+name, asset(name, kind))
+func (s *Server) Routes() []access.Route {
+	out := []access.Route{
+		{Pattern: "GET /{$}", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.page},
+		{Pattern: "GET /events", Role: access.Viewer, Reach: access.Own, Handler: s.events},
+		{Pattern: "GET /api/waiting", Role: access.Support, Reach: access.Fleet, Handler: s.waiters},
+		{Pattern: "GET /healthz", Role: access.Anyone, Reach: access.Nothing, Handler: s.health},
+		{Pattern: "GET /style.css", Role: access.Anyone, Reach: access.Nothing, Handler: asset("style.css", "text/css; charset=utf-8")},
+		{Pattern: "GET /live.js", Role: access.Anyone, Reach: access.Nothing, Handler: asset("live.js", "text/javascript; charset=utf-8")},
+		{Pattern: "GET /icon.svg", Role: access.Anyone, Reach: access.Nothing, Handler: asset("icon.svg", "image/svg+xml")},
 	}
-	return s.guard(mux)
+	return slices.Concat(out, s.conf.Gate.Routes(), s.conf.More)
 }
+
+// Handler answers the routes.
+func (s *Server) Handler() http.Handler { return s.handler }
 
 // Serve answers on ln until ctx ends.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
@@ -120,7 +138,8 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // policy lets the page load nothing that is not ours, and nobody frame it.
-const policy = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; " +
+	"base-uri 'none'; frame-ancestors 'none'"
 
 // guard refuses foreign names and sets what every answer has. A page elsewhere
 // can point its own name at this machine (DNS rebinding) and would then read
@@ -132,6 +151,11 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		if s.conf.Secure {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
 		h.Set("Cache-Control", "no-store")
 		if !s.ours(r.Host) {
 			http.Error(w, "this name is not one of the dashboard's (see --host)", http.StatusMisdirectedRequest)

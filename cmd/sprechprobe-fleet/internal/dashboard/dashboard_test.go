@@ -281,7 +281,7 @@ func TestForeignNamesAreRefused(t *testing.T) {
 		"fleet.example": 200, "Fleet.Example:8080": 200, "fleet.example.": 200,
 		"evil.example": 421, "fleet.example.evil.example": 421, "localhost.evil.example:8080": 421,
 	} {
-		for _, path := range []string{"/", "/api/boxes", "/style.css"} {
+		for _, path := range []string{"/", "/healthz", "/style.css"} {
 			if code, _ := b.get(path, "Host", host); code != want {
 				t.Errorf("GET %s of %q: %d, want %d", path, host, code, want)
 			}
@@ -297,7 +297,7 @@ func TestHeadersAndPaths(t *testing.T) {
 	}
 	resp.Body.Close()
 	csp := resp.Header.Get("Content-Security-Policy")
-	if !strings.Contains(csp, "default-src 'self'") || strings.Contains(csp, "unsafe") {
+	if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || strings.Contains(csp, "*") {
 		t.Errorf("policy: %s", csp)
 	}
 	for path, want := range map[string]int{"/style.css": 200, "/live.js": 200, "/icon.svg": 200, "/healthz": 200,
@@ -369,30 +369,6 @@ func TestUnreadableAndUnsetClock(t *testing.T) {
 	contains(t, page, "cannot be read", "clock not set", "since an unknown time")
 }
 
-func TestAPI(t *testing.T) {
-	b := newBench(t, dashboard.Config{})
-	b.take("acme", "one", report("One"))
-	b.take("acme", "two", broken(report("Two")))
-	_, body := b.get("/api/boxes?lang=en")
-	var got []struct {
-		Tenant, Box, Name, State, Verdict, Sentence string
-		Findings                                    []struct{ Code string }
-		ArrivedAt                                   time.Time `json:"arrived_at"`
-		Reports                                     int       `json:"reports_count"`
-	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatalf("%v: %s", err, body)
-	}
-	if len(got) != 2 || got[0].Box != "two" || got[0].Verdict != "blocked" || len(got[0].Findings) != 1 ||
-		got[0].Findings[0].Code != "udp-all-block" || got[0].Sentence == "" || got[1].State != "ready" ||
-		!got[1].ArrivedAt.Equal(start) || got[1].Reports != 1 {
-		t.Errorf("boxes: %+v", got)
-	}
-	if !strings.Contains(body, `"findings":[]`) {
-		t.Errorf("no findings are not an empty list: %s", body)
-	}
-}
-
 func TestManyBoxesComeInPages(t *testing.T) {
 	b := newBench(t, dashboard.Config{})
 	for i := range 250 {
@@ -460,6 +436,4 @@ func TestCallsForHelp(t *testing.T) {
 			t.Error("the page shows what it should not")
 		}
 	}
-	_, body := b.get("/api/boxes")
-	contains(t, body, `"blocked_reason":"tls-unknown-authority"`, `"blocked_at":"`)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -14,7 +15,7 @@ const (
 	gather   = 50 * time.Millisecond // wait for what belongs to a change
 	between  = time.Second           // two pushes are at least this far apart
 	remind   = 15 * time.Second      // a push without change, so that a dead way is noticed
-	recheck  = 5 * time.Second       // for what changes without the registry: the bus
+	recheck  = 5 * time.Second       // for what changes without the registry: the bus, and who may see what
 	maxWrite = 10 * time.Second      // for one push to one page
 )
 
@@ -72,7 +73,7 @@ func (st *stream) run(ctx context.Context) error {
 	if err := st.write("retry: 2000\n\n"); err != nil {
 		return err
 	}
-	if err := st.push(); err != nil {
+	if more, err := st.push(ctx); !more || err != nil {
 		return err
 	}
 	reminder, bus := time.NewTicker(remind), time.NewTicker(recheck)
@@ -96,7 +97,7 @@ func (st *stream) run(ctx context.Context) error {
 			}
 			pushed = time.Now()
 		}
-		if err := st.push(); err != nil {
+		if more, err := st.push(ctx); !more || err != nil {
 			return err
 		}
 	}
@@ -116,11 +117,19 @@ func (st *stream) wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// push sends what changed since the last push, if anything did.
-func (st *stream) push() error {
-	l := st.s.list(st.q)
+// push sends what changed since the last push, if anything did. more is false once
+// the reader may no longer see anything.
+func (st *stream) push(ctx context.Context) (more bool, err error) {
+	who, still := access.Again(ctx)
+	if !still {
+		return false, nil
+	}
+	return true, st.show(who)
+}
+
+func (st *stream) show(who access.Who) (err error) {
+	l := st.s.list(st.q, who)
 	p := push{Status: l.Status(), Rows: make([]pushRow, len(l.Boxes))}
-	var err error
 	if p.Head, err = st.s.pages.head(l); err != nil {
 		return err
 	}

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"html/template"
 	"net/http"
+
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 )
 
 // page serves the page whole: it says everything without its script.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	l := s.list(queryOf(r.URL.Query(), r.Header.Get("Accept-Language")))
+	l := s.list(queryOf(r.URL.Query(), r.Header.Get("Accept-Language")), access.WhoOf(r.Context()))
 	v := struct {
 		list
 		Head template.HTML

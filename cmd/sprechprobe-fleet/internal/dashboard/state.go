@@ -15,19 +15,14 @@ import (
 )
 
 // state is how a box is shown: its verdict, unless it fell silent.
-type state string
+type state = registry.State
 
-const silent state = "silent"
+const silent = registry.Silent
 
 // states lists all states, the worst first.
-var states = []state{"blocked", "offline", "limited", silent, "unknown", "ready"}
+var states = registry.States
 
-func stateOf(b registry.Box) state {
-	if b.Silent {
-		return silent
-	}
-	return state(b.Verdict().String())
-}
+func stateOf(b registry.Box) state { return b.State() }
 
 func rank(s state) int {
 	if i := slices.Index(states, s); i >= 0 {
@@ -54,7 +49,8 @@ type fleet struct {
 	boxes    []registry.Box
 }
 
-// now is every box, in order. It must not be changed.
+// now is every box, in order. It must not be changed, and whoever asks may not
+// see all of it: see [Server.visible].
 func (f *fleet) now(r *registry.Registry) []registry.Box {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 type labels struct {
 	Title, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome, More,
 	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Proof, Live, Lost, Pause, Resume, NoBus,
-	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript,
+	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript, Logout,
 	Waiting, HowToClaim, MoreWaiting, Asked string
 }
 
@@ -38,7 +38,7 @@ var german = labels{
 	Skip: "Zur Liste", Change: "Stand beim Schweigen", Off: "angehalten",
 	NoScript: "Ohne JavaScript: Seite neu laden für den neuesten Stand.",
 	Waiting:  "Warten auf ihre Zuordnung", HowToClaim: "Code von der Praxis vorlesen lassen, dann:",
-	MoreWaiting: "und %d weitere", Asked: "fragte",
+	MoreWaiting: "und %d weitere", Asked: "fragte", Logout: "Abmelden",
 }
 
 var english = labels{
@@ -57,7 +57,7 @@ var english = labels{
 	Skip: "To the list", Change: "State when it fell silent", Off: "paused",
 	NoScript: "Without JavaScript: reload the page for the newest state.",
 	Waiting:  "Waiting to be claimed", HowToClaim: "Have the practice read the code out, then:",
-	MoreWaiting: "and %d more", Asked: "asked",
+	MoreWaiting: "and %d more", Asked: "asked", Logout: "Log out",
 }
 
 // word is a state in the page's language.

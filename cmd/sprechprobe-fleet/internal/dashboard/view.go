@@ -10,6 +10,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -18,13 +19,14 @@ type list struct {
 	query
 	L       labels
 	Counts  []count
-	Total   int // of the whole fleet
+	Total   int // that the asker may see
 	Found   int // by the query
 	Pages   int
 	Boxes   []registry.Box // on this page
 	BusLost bool
 	Waiting []waiter // to be claimed
 	More    string   // waiting ones that are not shown
+	Who     string // who is logged in; empty where nobody has to
 }
 
 // count is the number of boxes in one state.
@@ -36,10 +38,21 @@ type count struct {
 	On    bool
 }
 
-func (s *Server) list(q query) list {
+// visible are the boxes that somebody may see, in order. It must not be changed.
+func (s *Server) visible(who access.Who) []registry.Box {
 	all := s.fleet.now(s.conf.Registry)
-	l := list{query: q, L: labelsOf(q.lang), Total: len(all), BusLost: !s.conf.Bus()}
-	l.Waiting, l.More = s.waiting(l.L)
+	if who.SeesAll() {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(b registry.Box) bool { return !who.Sees(b.Tenant) })
+}
+
+func (s *Server) list(q query, who access.Who) list {
+	all := s.visible(who)
+	l := list{query: q, L: labelsOf(q.lang), Total: len(all), BusLost: !s.conf.Bus(), Who: who.Name}
+	if who.May(access.Support, access.AllTenants) { // they belong to no tenant yet
+		l.Waiting, l.More = s.waiting(l.L)
+	}
 	by := map[state]int{}
 	var found []registry.Box
 	for _, b := range all {

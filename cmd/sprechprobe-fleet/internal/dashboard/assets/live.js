@@ -99,6 +99,9 @@
     show();
   });
 
+  // Who is no longer logged in is sent to the login, and comes back here.
+  const again = () => fetch("/api/v1/me").then((r) => { if (r.status === 401) location.reload(); }, () => {});
+
   const connect = () => {
     source = new EventSource(words.stream);
     const mine = source;
@@ -108,6 +111,7 @@
       show();
       // A refusal ends the source for good; a lost connection does not.
       if (mine.readyState === EventSource.CLOSED) {
+        again();
         setTimeout(() => { if (!paused && source === mine) connect(); }, 5000 + Math.random() * 5000);
       }
     });

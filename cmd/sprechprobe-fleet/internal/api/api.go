@@ -1,0 +1,211 @@
+// Package api is the read interface for programs, /api/v1: boxes, counts, incidents
+// and the audit log, as JSON or CSV, in pages. Its description (OpenAPI 3.1) is made
+// from the same table and types that answer. It reads and changes nothing; who may
+// see what is the gate's business, and each answer's that tells of several tenants.
+package api
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+// Boxes knows every box. A [registry.Registry] does.
+type Boxes interface {
+	Boxes() []registry.Box
+	Box(registry.Key) (registry.Box, bool)
+}
+
+// Incident is one cause that many boxes have in common. Its fields are a contract.
+type Incident struct {
+	ID        string         `json:"id"`
+	Cause     string         `json:"cause"` // vendor or isp
+	Target    string         `json:"target,omitempty"`
+	Provider  string         `json:"provider,omitempty"` // the ISP, where it is one
+	StartedAt time.Time      `json:"started_at"`
+	EndedAt   time.Time      `json:"ended_at,omitzero"` // absent: it goes on
+	Boxes     map[string]int `json:"boxes"`             // by tenant: only those that the asker may see
+}
+
+// Config says what is told.
+type Config struct {
+	Boxes     Boxes
+	Incidents func() []Incident // nil: none are known
+	Audit     *audit.Log        // nil: none is kept
+	Log       *slog.Logger
+}
+
+// Server answers.
+type Server struct {
+	conf Config
+	doc  []byte
+}
+
+// New makes a server.
+func New(c Config) (*Server, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Incidents == nil {
+		c.Incidents = func() []Incident { return nil }
+	}
+	s := &Server{conf: c}
+	var err error
+	s.doc, err = s.describe()
+	return s, err
+}
+
+// Routes are the interface's rows of the table of routes.
+func (s *Server) Routes() []access.Route {
+	out := []access.Route{{Pattern: "GET /api/v1/openapi.json", Role: access.Anyone, Reach: access.Nothing, Handler: s.openAPI}}
+	for _, o := range s.operations() {
+		out = append(out, access.Route{Pattern: "GET " + o.path, Role: o.role, Reach: o.reach, Handler: o.strict()})
+	}
+	return out
+}
+
+// strict refuses questions that the description does not have: a mistyped filter
+// must not look like an answer.
+func (o operation) strict() http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for name := range r.URL.Query() {
+			if !o.takes(name) {
+				access.Refuse(w, http.StatusBadRequest, "unknown parameter "+clip(name))
+				return
+			}
+		}
+		o.handler(w, r)
+	}
+}
+
+func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = w.Write(s.doc) // who left does not read
+}
+
+// me is who asks.
+type me struct {
+	Name   string         `json:"name"`
+	Method access.Method  `json:"method"`
+	Rights []access.Right `json:"rights"`
+}
+
+func (s *Server) me(w http.ResponseWriter, r *http.Request) {
+	who := access.WhoOf(r.Context())
+	send(w, me(who))
+}
+
+func (s *Server) boxes(w http.ResponseWriter, r *http.Request) {
+	q, err := queryOf(r.URL.Query())
+	if err != nil {
+		access.Refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	found, next := q.cut(s.visible(r))
+	out := boxPage{Boxes: make([]Box, len(found)), Next: next}
+	for i, b := range found {
+		out.Boxes[i] = boxOf(b, q.lang)
+	}
+	q.link(w, r, next)
+	if q.csv {
+		sendCSV(w, "boxes", boxHead, out.Boxes, Box.cells)
+		return
+	}
+	send(w, out)
+}
+
+// visible are the boxes that the asker may see, in no order.
+func (s *Server) visible(r *http.Request) []registry.Box {
+	who := access.WhoOf(r.Context())
+	var out []registry.Box
+	for _, b := range s.conf.Boxes.Boxes() {
+		if who.Sees(b.Tenant) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (s *Server) box(w http.ResponseWriter, r *http.Request) {
+	b, ok := s.conf.Boxes.Box(registry.Key{Tenant: r.PathValue("tenant"), Box: r.PathValue("box")})
+	if !ok {
+		access.NotFound(w)
+		return
+	}
+	lang := advice.German
+	if asked := r.URL.Query().Get("lang"); asked != "" {
+		var err error
+		if lang, err = advice.ParseLang(asked); err != nil {
+			access.Refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	out := oneBox{Box: boxOf(b, lang)}
+	if b.Report.Schema != "" {
+		out.Report = &b.Report
+	}
+	send(w, out)
+}
+
+func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
+	send(w, summaryOf(s.visible(r)))
+}
+
+func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
+	who := access.WhoOf(r.Context())
+	out := incidentList{Incidents: []Incident{}}
+	for _, i := range s.conf.Incidents() {
+		mine := i
+		mine.Boxes = map[string]int{}
+		for tenant, n := range i.Boxes {
+			if who.Sees(tenant) {
+				mine.Boxes[tenant] = n
+			}
+		}
+		if len(mine.Boxes) > 0 {
+			out.Incidents = append(out.Incidents, mine)
+		}
+	}
+	send(w, out)
+}
+
+func (s *Server) audit(w http.ResponseWriter, r *http.Request) {
+	q, err := pageOf(r.URL.Query())
+	if err != nil {
+		access.Refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	after, err := number(r.URL.Query().Get("after"))
+	if err != nil {
+		access.Refuse(w, http.StatusBadRequest, "after: "+err.Error())
+		return
+	}
+	out := auditPage{Entries: []audit.Entry{}}
+	if s.conf.Audit != nil {
+		if out.Entries, err = s.conf.Audit.Read(after, q.limit, nil); err != nil {
+			s.conf.Log.Error("audit log cannot be read", "err", err)
+			access.Refuse(w, http.StatusInternalServerError, "the log cannot be read")
+			return
+		}
+	}
+	if len(out.Entries) == q.limit {
+		out.Next = numeral(out.Entries[q.limit-1].No)
+	}
+	q.link(w, r, out.Next)
+	if q.csv {
+		sendCSV(w, "audit", auditHead, out.Entries, auditCells)
+		return
+	}
+	send(w, out)
+}
+
+func send(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(v) // who left does not read
+}

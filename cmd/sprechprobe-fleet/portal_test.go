@@ -1,0 +1,385 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+// house is the vendor's portal over boxes that the test makes.
+type house struct {
+	*testing.T
+	store *access.File
+	reg   *registry.Registry
+	url   string
+	page  *portal
+	seq   uint64
+}
+
+var opened = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+func newHouse(t *testing.T, alter func(*portalFlags, *parts)) *house {
+	t.Helper()
+	h := &house{T: t, reg: registry.New(registry.Config{Now: func() time.Time { return opened }})}
+	p := portalFlags{http: "127.0.0.1:0", login: "always", dir: t.TempDir()}
+	of := parts{registry: h.reg, bus: func() bool { return true }, console: io.Discard, log: slog.New(slog.DiscardHandler),
+		now: func() time.Time { return opened }}
+	if alter != nil {
+		alter(&p, &of)
+	}
+	ln, err := p.listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.store, err = access.OpenFile(filepath.Join(p.dir, accessFile)); err != nil {
+		t.Fatal(err)
+	}
+	if h.page, err = p.open(ln.Addr(), of); err != nil {
+		t.Fatal(err)
+	}
+	h.url = p.base(ln.Addr())
+	if alter != nil && p.cert != "" {
+		h.url = "https://" + ln.Addr().String()
+	}
+	h.serve(ln)
+	return h
+}
+
+func (h *house) serve(ln net.Listener) {
+	ctx, cancel := context.WithCancel(h.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.page.page.Serve(ctx, ln) }()
+	h.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			h.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// token makes a token for a program.
+func (h *house) token(role string, tenants ...string) string {
+	h.Helper()
+	right, err := access.NewRight(role, tenants)
+	if err != nil {
+		h.Fatal(err)
+	}
+	_, token, err := access.AddToken(h.store, "test", right, 0, opened)
+	if err != nil {
+		h.Fatal(err)
+	}
+	return token
+}
+
+// browser logs a new user in.
+func (h *house) browser(name, role string, tenants ...string) *http.Client {
+	h.Helper()
+	right, err := access.NewRight(role, tenants)
+	if err != nil {
+		h.Fatal(err)
+	}
+	code, err := access.AddUser(h.store, name, right, time.Now())
+	if err != nil {
+		h.Fatal(err)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	const password = "ein langer Satz ist gut"
+	resp, err := c.PostForm(h.url+"/welcome", url.Values{"code": {code}, "password": {password}, "again": {password}})
+	if err != nil {
+		h.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusSeeOther {
+		h.Fatalf("login: %s", resp.Status)
+	}
+	return c
+}
+
+// take lets a box report.
+func (h *house) take(tenant, box string, alter func(*agent.Report)) {
+	h.Helper()
+	subject, err := fleet.ReportSubject(tenant, box)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.seq++
+	caps := agent.Capabilities{agent.Direct: agent.OK, agent.Relay: agent.OK}
+	r := agent.Report{Schema: agent.Schema, Box: agent.Box{ID: box, Name: "Praxis " + box, Version: "1.2.3"}, Tenant: tenant, Seq: h.seq,
+		Trigger: agent.OnSchedule, Stamp: agent.Stamp{At: opened, Clock: agent.ClockSet, UptimeS: 1}, Verdict: agent.Ready, Capabilities: caps,
+		Profiles: []agent.ProfileResult{{Name: "demo", Version: "1", Verdict: agent.Ready, Capabilities: caps}}}
+	if alter != nil {
+		alter(&r)
+	}
+	payload, err := json.Marshal(r)
+	if err != nil {
+		h.Fatal(err)
+	}
+	h.reg.Take(subject, "boot", payload, opened)
+}
+
+// secretly is what only boxes of tenant zoo say.
+func secretly(r *agent.Report) {
+	r.Box.Name, r.Box.Version, r.Verdict = "Zahnarzt Geheim", "9.9.9", agent.Blocked
+	r.Findings = []agent.Finding{{Code: agent.UDPAllBlock, Severity: agent.Critical, Cause: agent.CausePractice, Profile: "demo",
+		Args: map[string]string{"hosts": "geheim.example", "ports": "3478"}, Evidence: []int{0}}}
+	r.Evidence = []agent.Evidence{agent.See(agent.ProbeSTUN, agent.Target{Host: "geheim.example", Port: 3478, Transport: agent.UDP}, agent.Silent, agent.Timeout)}
+}
+
+// marks are words that stand only in what boxes of tenant zoo say.
+var marks = []string{"geheim", "Geheim", "9.9.9", "udp-all-block"}
+
+// got is one answer, without what differs from one to the next anyway.
+type got struct {
+	code   int
+	body   string
+	header string
+}
+
+func (g got) diff(other got) string {
+	return fmt.Sprint(g.code, other.code) + cmp.Diff(strings.Split(g.header+"\n"+g.body, "\n"), strings.Split(other.header+"\n"+other.body, "\n"))
+}
+
+func (h *house) ask(c *http.Client, token, method, path string) got {
+	h.Helper()
+	req, err := http.NewRequestWithContext(h.Context(), method, h.url+path, nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		h.Fatal(err)
+	}
+	var header []string
+	for _, k := range slices.Sorted(maps.Keys(resp.Header)) {
+		if k != "Date" && k != "Set-Cookie" && k != "Content-Length" {
+			header = append(header, k+": "+strings.Join(resp.Header[k], ", "))
+		}
+	}
+	id, _, _ := strings.Cut(strings.TrimPrefix(token, "spf_"), "_")
+	text := string(body)
+	if id != "" {
+		text = strings.ReplaceAll(text, id, "ID") // the asker's own, in a page's corner
+	}
+	return got{resp.StatusCode, text, strings.Join(header, "\n")}
+}
+
+// plain follows no redirects.
+var plain = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+// rule is what the test wants of one route.
+type rule struct {
+	asks []string // paths, also such as a viewer of acme would try to see zoo by
+	// Statuses for nobody, a viewer of acme, a viewer of all tenants and an admin.
+	nobody, viewer, all, admin int
+	// tells says that who sees all tenants gets something of zoo by the first path:
+	// else the test would not notice if a viewer of acme got it.
+	tells bool
+}
+
+// rules has a row for each route that there is. A route without a row fails the
+// test.
+var rules = map[string]rule{
+	"GET /{$}":       {[]string{"/?lang=en", "/?lang=de&q=zoo", "/?state=blocked", "/?page=2", "/?q=Geheim&state=blocked", "/?tenant=zoo"}, 303, 200, 200, 200, true},
+	"GET /healthz":   {[]string{"/healthz"}, 200, 200, 200, 200, false},
+	"GET /style.css": {[]string{"/style.css"}, 200, 200, 200, 200, false},
+	"GET /live.js":   {[]string{"/live.js"}, 200, 200, 200, 200, false},
+	"GET /icon.svg":  {[]string{"/icon.svg"}, 200, 200, 200, 200, false},
+	// Streams are in a test of their own.
+	"GET /events":           {nil, 0, 0, 0, 0, false},
+	"GET /login":            {[]string{"/login"}, 200, 200, 200, 200, false},
+	"POST /login":           {[]string{"/login"}, 401, 401, 401, 401, false},
+	"POST /logout":          {[]string{"/logout"}, 303, 303, 303, 303, false},
+	"GET /welcome":          {[]string{"/welcome?code=x"}, 404, 404, 404, 404, false},
+	"POST /welcome":         {[]string{"/welcome"}, 404, 404, 404, 404, false},
+	"GET /access.css":       {[]string{"/access.css"}, 200, 200, 200, 200, false},
+	"GET /api/v1/me":        {[]string{"/api/v1/me"}, 401, 200, 200, 200, false},
+	"GET /api/v1/boxes":     {[]string{"/api/v1/boxes", "/api/v1/boxes?tenant=zoo", "/api/v1/boxes?format=csv", "/api/v1/boxes?limit=1", "/api/v1/boxes?after=zoo/aaa", "/api/v1/boxes?after=acme/zzz&format=csv", "/api/v1/boxes?q=geheim", "/api/v1/boxes?finding=udp-all-block", "/api/v1/boxes?version=9.9.9", "/api/v1/boxes?state=blocked&cause=practice"}, 401, 200, 200, 200, true},
+	"GET /api/v1/summary":   {[]string{"/api/v1/summary"}, 401, 200, 200, 200, true},
+	"GET /api/v1/incidents": {[]string{"/api/v1/incidents"}, 401, 200, 200, 200, true},
+	"GET /api/v1/boxes/{tenant}/{box}": {[]string{"/api/v1/boxes/zoo/praxis", "/api/v1/boxes/zoo/none", "/api/v1/boxes/%7Aoo/praxis", "/api/v1/boxes/*/praxis"},
+		401, 404, 200, 200, true},
+	"GET /api/v1/audit":        {[]string{"/api/v1/audit", "/api/v1/audit?format=csv"}, 401, 403, 403, 200, false},
+	"GET /api/v1/openapi.json": {[]string{"/api/v1/openapi.json"}, 200, 200, 200, 200, false},
+	"GET /metrics":             {[]string{"/metrics"}, 401, 403, 200, 200, true},
+}
+
+// A viewer of one tenant gets the same answers, to the byte, whether another tenant
+// has boxes or not, by any route there is; and who may not ask is refused.
+func TestTenantsAreApart(t *testing.T) {
+	both := newHouse(t, func(_ *portalFlags, of *parts) {
+		of.incidents = func() []api.Incident {
+			return []api.Incident{
+				{ID: "i1", Cause: "vendor", StartedAt: opened, Boxes: map[string]int{"acme": 2, "zoo": 7}},
+				{ID: "i2-geheim", Cause: "isp", Provider: "Geheim-Net", StartedAt: opened, Boxes: map[string]int{"zoo": 7}},
+			}
+		}
+	})
+	alone := newHouse(t, func(_ *portalFlags, of *parts) {
+		of.incidents = func() []api.Incident {
+			return []api.Incident{{ID: "i1", Cause: "vendor", StartedAt: opened, Boxes: map[string]int{"acme": 2}}}
+		}
+	})
+	for _, h := range []*house{both, alone} {
+		h.take("acme", "nord", nil)
+		h.take("acme", "sued", func(r *agent.Report) { r.Verdict = agent.VerdictLimited })
+	}
+	both.take("zoo", "praxis", secretly)
+	both.take("zoo", "aaa", secretly)
+
+	have := map[string]bool{}
+	for _, r := range both.page.page.Routes() {
+		have[r.Pattern] = true
+		if _, ok := rules[r.Pattern]; !ok {
+			t.Errorf("route %q has no row in the test's table", r.Pattern)
+		}
+	}
+	tokens := map[*house][3]string{}
+	people := map[*house]*http.Client{}
+	for _, h := range []*house{both, alone} {
+		tokens[h] = [3]string{h.token("viewer", "acme"), h.token("viewer", "*"), h.token("admin", "*")}
+		people[h] = h.browser("vera", "viewer", "acme")
+	}
+	for pattern, r := range rules {
+		if !have[pattern] {
+			t.Errorf("the test's table has a row for %q, which is no route", pattern)
+			continue
+		}
+		method, _, _ := strings.Cut(pattern, " ")
+		for i, path := range r.asks {
+			program := both.ask(plain, tokens[both][0], method, path)
+			if program.code != r.viewer {
+				t.Errorf("%s %s as a viewer: %d, want %d: %.200s", method, path, program.code, r.viewer, program.body)
+			}
+			if without := alone.ask(plain, tokens[alone][0], method, path); program != without {
+				t.Errorf("%s %s tells a viewer of acme of zoo (-with, +without):\n%s", method, path, program.diff(without))
+			}
+			if method == http.MethodGet {
+				person, without := both.ask(people[both], "", method, path), alone.ask(people[alone], "", method, path)
+				if person != without {
+					t.Errorf("%s %s tells a logged in viewer of acme of zoo (-with, +without):\n%s", method, path, person.diff(without))
+				}
+			}
+			for _, m := range marks {
+				if strings.Contains(program.body, m) && !strings.Contains(path, m) {
+					t.Errorf("%s %s shows %q to a viewer of acme", method, path, m)
+				}
+			}
+			if i > 0 {
+				continue
+			}
+			for who, want := range map[string]int{"": r.nobody, tokens[both][1]: r.all, tokens[both][2]: r.admin} {
+				if a := both.ask(plain, who, method, path); a.code != want {
+					t.Errorf("%s %s with %q: %d, want %d", method, path, who, a.code, want)
+				}
+			}
+			more, less := both.ask(plain, tokens[both][1], method, path), alone.ask(plain, tokens[alone][1], method, path)
+			if r.tells && more == less {
+				t.Errorf("%s %s tells nothing of zoo even to who may see it: the test shows nothing", method, path)
+			}
+		}
+	}
+}
+
+// events reads a stream's data, one event after another.
+func (h *house) events(token string) (next func() string) {
+	h.Helper()
+	req, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.url+"/events?lang=en", nil)
+	if err != nil {
+		h.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	resp, err := plain.Do(req)
+	if err != nil || resp.StatusCode != 200 {
+		h.Fatalf("events: %v, %v", resp, err)
+	}
+	h.Cleanup(func() { resp.Body.Close() })
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 8<<20)
+	return func() string {
+		var event strings.Builder
+		for lines.Scan() {
+			if lines.Text() != "" && !strings.HasPrefix(lines.Text(), "retry:") {
+				event.WriteString(lines.Text() + "\n")
+			} else if event.Len() > 0 {
+				return event.String()
+			}
+		}
+		return "the end"
+	}
+}
+
+// The same for the stream of events: what happens at another tenant's makes no event,
+// and is in none.
+func TestStreamsAreApart(t *testing.T) {
+	var streams [2][]string
+	for i, zoo := range []bool{true, false} {
+		h := newHouse(t, nil)
+		h.take("acme", "nord", nil)
+		if zoo {
+			h.take("zoo", "praxis", secretly)
+		}
+		token := h.token("viewer", "acme")
+		next := h.events(token)
+		streams[i] = append(streams[i], next())
+		if zoo {
+			h.take("zoo", "praxis", nil)
+			h.take("zoo", "other", secretly)
+		}
+		h.take("acme", "nord", func(r *agent.Report) { r.Verdict = agent.VerdictLimited })
+		streams[i] = append(streams[i], next())
+		all := h.events(h.token("viewer", "*"))
+		if first := all(); zoo != strings.Contains(first, "geheim") {
+			t.Errorf("who sees all sees zoo: %v", !zoo)
+		}
+		// A token that is revoked ends the stream before the next change is told.
+		id, _, _ := strings.Cut(strings.TrimPrefix(token, "spf_"), "_")
+		if err := access.RevokeToken(h.store, id); err != nil {
+			t.Fatal(err)
+		}
+		h.take("acme", "nord", nil)
+		if e := next(); e != "the end" {
+			t.Errorf("after the token was revoked: %s", e)
+		}
+	}
+	if !slices.Equal(streams[0], streams[1]) {
+		t.Errorf("a viewer of acme sees\n%q\nwith zoo, and without\n%q", streams[0], streams[1])
+	}
+	for _, m := range marks {
+		if strings.Contains(strings.Join(streams[0], ""), m) {
+			t.Errorf("the stream shows %q", m)
+		}
+	}
+}
