@@ -100,16 +100,6 @@ func (m *Metrics) Login(method access.Method, result string) {
 // Delivery counts a try to deliver a message.
 func (m *Metrics) Delivery(result string) { m.deliveries.WithLabelValues(result).Inc() }
 
-// Gather is what there is to tell, by name.
-func (m *Metrics) Gather() ([]string, error) {
-	all, err := m.registry.Gather()
-	var names []string
-	for _, f := range all {
-		names = append(names, f.GetName())
-	}
-	return names, err
-}
-
 // fleet counts boxes when it is asked.
 type fleet struct{ *Metrics }
 
