@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
@@ -115,6 +116,7 @@ func (p *portalFlags) listen() (net.Listener, error) {
 const (
 	accessFile = "access.json"
 	auditFile  = "audit.jsonl"
+	alertsFile = "alerts.json"
 )
 
 func (p *portalFlags) accessDir() (string, error) {
@@ -167,8 +169,8 @@ func linkOf(base, code string) string {
 
 // portal is everything that is asked by HTTP.
 type portal struct {
-	page    *dashboard.Server
-	metrics *metrics.Metrics
+	page   *dashboard.Server
+	alerts *alert.Alerter // nil: there is no webhook
 }
 
 // parts are what a portal is made of.
@@ -180,21 +182,53 @@ type parts struct {
 	log      *slog.Logger
 	now      func() time.Time // nil: time.Now
 	// incidents are what many boxes have in common; nil: none are known.
-	incidents func() []api.Incident
+	incidents func() []alert.Incident
 }
 
 // open makes the portal for a listener at an address.
 func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
-	m := metrics.New(metrics.Config{Fleet: of.registry, Bus: of.bus})
+	told := metrics.Config{Fleet: of.registry, Bus: of.bus, Open: func() map[string]int { return alert.Count(of.common()) }}
+	out := &portal{}
+	told.Waiting = func() int {
+		if out.alerts == nil {
+			return 0
+		}
+		return out.alerts.Waiting()
+	}
+	m := metrics.New(told)
 	gate, deeds, err := p.gate(at, of.settings, m, of.console, of.log)
 	if err != nil {
 		return nil, err
 	}
-	programs, err := api.New(api.Config{Boxes: of.registry, Incidents: of.incidents, Audit: deeds, Log: of.log})
+	if out.alerts, err = p.alerts(at, of, m); err != nil {
+		return nil, err
+	}
+	programs, err := api.New(api.Config{Boxes: of.registry, Incidents: of.common, Audit: deeds, Log: of.log})
 	if err != nil {
 		return nil, err
 	}
-	page, err := dashboard.New(dashboard.Config{Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now, Secure: p.secure(),
-		More: slices.Concat(programs.Routes(), m.Routes())})
-	return &portal{page, m}, err
+	out.page, err = dashboard.New(dashboard.Config{Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
+		Secure: p.secure(), More: slices.Concat(programs.Routes(), m.Routes())})
+	return out, err
+}
+
+// common are the incidents that go on.
+func (of parts) common() []alert.Incident {
+	if of.incidents == nil {
+		return nil
+	}
+	return of.incidents()
+}
+
+// alerts makes what tells the webhooks; nil: there is none.
+func (p *portalFlags) alerts(at net.Addr, of parts, m *metrics.Metrics) (*alert.Alerter, error) {
+	if len(of.settings.Webhooks) == 0 {
+		return nil, nil
+	}
+	dir, err := p.accessDir()
+	if err != nil {
+		return nil, err
+	}
+	return alert.New(alert.Config{Boxes: of.registry.Boxes, Incidents: of.common, Bus: of.bus, Webhooks: of.settings.Webhooks, Rules: of.settings.Rules,
+		File: filepath.Join(dir, alertsFile), Base: p.base(at), Count: m.Delivery, Log: of.log})
 }

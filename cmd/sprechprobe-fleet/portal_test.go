@@ -23,7 +23,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
-	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -239,17 +239,27 @@ var rules = map[string]rule{
 // A viewer of one tenant gets the same answers, to the byte, whether another tenant
 // has boxes or not, by any route there is; and who may not ask is refused.
 func TestTenantsAreApart(t *testing.T) {
+	members := func(zoo, acme int) map[registry.Key]bool {
+		m := map[registry.Key]bool{}
+		for i := range zoo {
+			m[registry.Key{Tenant: "zoo", Box: fmt.Sprint("geheim-", i)}] = true
+		}
+		for i := range acme {
+			m[registry.Key{Tenant: "acme", Box: fmt.Sprint("box-", i)}] = true
+		}
+		return m
+	}
 	both := newHouse(t, func(_ *portalFlags, of *parts) {
-		of.incidents = func() []api.Incident {
-			return []api.Incident{
-				{ID: "i1", Cause: "vendor", StartedAt: opened, Boxes: map[string]int{"acme": 2, "zoo": 7}},
-				{ID: "i2-geheim", Cause: "isp", Provider: "Geheim-Net", StartedAt: opened, Boxes: map[string]int{"zoo": 7}},
+		of.incidents = func() []alert.Incident {
+			return []alert.Incident{
+				{ID: "i1", Cause: "vendor", StartedAt: opened, Members: members(7, 2)},
+				{ID: "i2-geheim", Cause: "isp", Provider: "Geheim-Net", StartedAt: opened, Members: members(7, 0)},
 			}
 		}
 	})
 	alone := newHouse(t, func(_ *portalFlags, of *parts) {
-		of.incidents = func() []api.Incident {
-			return []api.Incident{{ID: "i1", Cause: "vendor", StartedAt: opened, Boxes: map[string]int{"acme": 2}}}
+		of.incidents = func() []alert.Incident {
+			return []alert.Incident{{ID: "i1", Cause: "vendor", StartedAt: opened, Members: members(0, 2)}}
 		}
 	})
 	for _, h := range []*house{both, alone} {

@@ -230,6 +230,9 @@ func serve(ctx context.Context, e env, args []string) error {
 			return nil
 		})
 	}
+	if web.alerts != nil {
+		g.Go(func() error { web.alerts.Run(ctx); return nil })
+	}
 	g.Go(func() error { return web.page.Serve(ctx, ln) })
 	return g.Wait()
 }

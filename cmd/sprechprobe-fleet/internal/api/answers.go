@@ -55,8 +55,18 @@ type oneBox struct {
 	Report *agent.Report `json:"report,omitempty"`
 }
 
+// incident is one cause that many boxes have in common at the moment.
+type incident struct {
+	ID        string         `json:"id"`
+	Cause     string         `json:"cause"` // vendor or isp
+	Target    string         `json:"target,omitempty"`
+	Provider  string         `json:"provider,omitempty"` // the ISP, where it is one
+	StartedAt time.Time      `json:"started_at"`
+	Boxes     map[string]int `json:"boxes"` // by tenant: only those that the asker may see
+}
+
 type incidentList struct {
-	Incidents []Incident `json:"incidents"`
+	Incidents []incident `json:"incidents"`
 }
 
 type auditPage struct {

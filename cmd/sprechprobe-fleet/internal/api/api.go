@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
@@ -22,22 +22,11 @@ type Boxes interface {
 	Box(registry.Key) (registry.Box, bool)
 }
 
-// Incident is one cause that many boxes have in common. Its fields are a contract.
-type Incident struct {
-	ID        string         `json:"id"`
-	Cause     string         `json:"cause"` // vendor or isp
-	Target    string         `json:"target,omitempty"`
-	Provider  string         `json:"provider,omitempty"` // the ISP, where it is one
-	StartedAt time.Time      `json:"started_at"`
-	EndedAt   time.Time      `json:"ended_at,omitzero"` // absent: it goes on
-	Boxes     map[string]int `json:"boxes"`             // by tenant: only those that the asker may see
-}
-
 // Config says what is told.
 type Config struct {
 	Boxes     Boxes
-	Incidents func() []Incident // nil: none are known
-	Audit     *audit.Log        // nil: none is kept
+	Incidents func() []alert.Incident // those that go on; nil: none are known
+	Audit     *audit.Log              // nil: none is kept
 	Log       *slog.Logger
 }
 
@@ -53,7 +42,7 @@ func New(c Config) (*Server, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	if c.Incidents == nil {
-		c.Incidents = func() []Incident { return nil }
+		c.Incidents = func() []alert.Incident { return nil }
 	}
 	s := &Server{conf: c}
 	var err error
@@ -159,13 +148,12 @@ func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
 	who := access.WhoOf(r.Context())
-	out := incidentList{Incidents: []Incident{}}
+	out := incidentList{Incidents: []incident{}}
 	for _, i := range s.conf.Incidents() {
-		mine := i
-		mine.Boxes = map[string]int{}
-		for tenant, n := range i.Boxes {
-			if who.Sees(tenant) {
-				mine.Boxes[tenant] = n
+		mine := incident{i.ID, i.Cause, clean(i.Target), clean(i.Provider), i.StartedAt, map[string]int{}}
+		for k := range i.Members {
+			if who.Sees(k.Tenant) {
+				mine.Boxes[k.Tenant]++
 			}
 		}
 		if len(mine.Boxes) > 0 {

@@ -22,6 +22,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
@@ -47,8 +48,9 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{T: t, reg: registry.New(registry.Config{Now: func() time.Time { return start }}), log: audit.Open(filepath.Join(t.TempDir(), "audit.jsonl"))}
-	s, err := api.New(api.Config{Boxes: d.reg, Audit: d.log, Incidents: func() []api.Incident {
-		return []api.Incident{{ID: "i1", Cause: "vendor", Target: "turn.example:3478/udp", StartedAt: start, Boxes: map[string]int{"acme": 3}}}
+	s, err := api.New(api.Config{Boxes: d.reg, Audit: d.log, Incidents: func() []alert.Incident {
+		return []alert.Incident{{ID: "i1", Cause: "vendor", Target: "turn.example:3478/udp", StartedAt: start,
+			Members: map[registry.Key]bool{{Tenant: "acme", Box: "nord"}: true}}}
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -1,21 +1,29 @@
-// Package settings reads the vendor's own file, fleet.toml: how people get in. It
-// names file, line and entry of every mistake, and does nothing with what it reads.
+// Package settings reads the vendor's own file, fleet.toml: how people get in, and
+// whom the fleet's program tells what. It names file, line and entry of every
+// mistake, and does nothing with what it reads.
 package settings
 
 import (
+	"encoding/base64"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 )
 
 // Settings are what the file says. The zero value is an empty file.
 type Settings struct {
 	Idle, Absolute time.Duration    // of sessions; zero: the usual ones
 	OpenID         *access.Provider // without Redirect; nil: none
+	Rules          alert.Rules
+	Webhooks       []alert.Webhook
 }
 
 type raw struct {
@@ -24,6 +32,23 @@ type raw struct {
 		Absolute string `toml:"absolute"`
 	} `toml:"access"`
 	OpenID *rawOpenID `toml:"openid"`
+	Alerts struct {
+		Hold     string       `toml:"hold"`
+		Silence  string       `toml:"silence"`
+		Clear    string       `toml:"clear"`
+		Incident string       `toml:"incident"`
+		Burst    int          `toml:"burst"`
+		Webhooks []rawWebhook `toml:"webhook"`
+	} `toml:"alerts"`
+}
+
+type rawWebhook struct {
+	Name       string   `toml:"name"`
+	URL        string   `toml:"url"`
+	SecretFile string   `toml:"secret_file"`
+	Tenants    []string `toml:"tenants"`
+	Types      []string `toml:"types"`
+	Language   string   `toml:"language"`
 }
 
 type rawOpenID struct {
@@ -60,6 +85,16 @@ func Read(path string) (Settings, error) {
 	s.Absolute = span(at.Key("absolute"), r.Access.Absolute, 0, time.Minute, 30*24*time.Hour)
 	if r.OpenID != nil {
 		s.OpenID = f.openID(doc.Key("openid"), *r.OpenID)
+	}
+	at = doc.Key("alerts")
+	hold := func(name, text string) time.Duration { return span(at.Key(name), text, 0, time.Second, 24*time.Hour) }
+	s.Rules = alert.Rules{Hold: hold("hold", r.Alerts.Hold), Silence: hold("silence", r.Alerts.Silence), Clear: hold("clear", r.Alerts.Clear),
+		Incident: hold("incident", r.Alerts.Incident), Burst: r.Alerts.Burst}
+	if b := r.Alerts.Burst; b < 0 || b > 1000 {
+		at.Key("burst").Errorf("%d: want 1 to 1000 boxes", b)
+	}
+	for i, w := range r.Alerts.Webhooks {
+		s.Webhooks = append(s.Webhooks, f.webhook(at.Key("webhook").Item(i), w, s.Webhooks))
 	}
 	return s, doc.Err()
 }
@@ -147,4 +182,43 @@ func (f file) secret(at strict.Place, name string) string {
 // Loopback reports whether a host is this machine by name or number.
 func Loopback(host string) bool {
 	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+}
+
+func (f file) webhook(at strict.Place, r rawWebhook, before []alert.Webhook) alert.Webhook {
+	w := alert.Webhook{Name: r.Name, URL: r.URL, Tenants: r.Tenants, Types: r.Types, Lang: advice.German}
+	switch {
+	case r.Name == "":
+		at.Key("name").Errorf("is missing")
+	case slices.ContainsFunc(before, func(o alert.Webhook) bool { return o.Name == r.Name }):
+		at.Key("name").Errorf("%q: there is another one of that name", r.Name)
+	}
+	webAddress(at.Key("url"), r.URL)
+	secret := f.secret(at.Key("secret_file"), r.SecretFile)
+	w.Secret = []byte(secret)
+	if coded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		var err error
+		if w.Secret, err = base64.StdEncoding.DecodeString(coded); err != nil {
+			at.Key("secret_file").Errorf("what follows whsec_ is not base64")
+		}
+	}
+	if secret != "" && len(w.Secret) < 16 {
+		at.Key("secret_file").Errorf("a secret of less than 16 bytes is guessed")
+	}
+	for i, t := range r.Tenants {
+		if _, err := fleet.ParseAddress(t + "/any"); err != nil {
+			at.Key("tenants").Item(i).Errorf("%q is no tenant's name", t)
+		}
+	}
+	for i, t := range r.Types {
+		if !slices.Contains(alert.Types, t) {
+			at.Key("types").Item(i).Errorf("%q: want one of %q", t, alert.Types)
+		}
+	}
+	if r.Language != "" {
+		var err error
+		if w.Lang, err = advice.ParseLang(r.Language); err != nil {
+			at.Key("language").Errorf("%v", err)
+		}
+	}
+	return w
 }
