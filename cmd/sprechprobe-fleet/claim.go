@@ -56,6 +56,9 @@ func claim(ctx context.Context, e env, args []string) error {
 		return err
 	}
 	fmt.Fprintf(e.out, "%s is the box with the claim code %s\n", at, b.Code())
+	if err := k.note(a, "claim", at, "ok, "+b.Code()); err != nil {
+		return err
+	}
 	if out != "" {
 		if err := atomicfile.Replace(out, fleet.ArmorGrant([]byte(b.Grant))); err != nil {
 			return fmt.Errorf("grant: %w", err)
@@ -144,6 +147,9 @@ func revoke(ctx context.Context, e env, args []string) error {
 	defer a.Close()
 	b, err := a.Revoke(at, time.Now())
 	if err != nil {
+		return err
+	}
+	if err := k.note(a, "revoke", at, "ok"); err != nil {
 		return err
 	}
 	ctx, cancel := waiting(ctx)

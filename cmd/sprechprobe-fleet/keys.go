@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/desk"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
@@ -119,6 +121,13 @@ func (k *keyFlags) tell(ctx context.Context, a *authority.Authority) error {
 		return err
 	}
 	return desk.Tell(ctx, conn, account)
+}
+
+// note writes down what was done with the keys, beside them.
+func (k *keyFlags) note(a *authority.Authority, what string, at fleet.Address, result string) error {
+	d := deed(what, at.Box)
+	d.Tenant, d.Result = at.Tenant, result
+	return audit.Open(filepath.Join(a.Dir(), auditFile)).Add(d)
 }
 
 // parseWith reads the arguments that stand before the flags, and the flags.

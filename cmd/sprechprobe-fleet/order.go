@@ -85,7 +85,7 @@ func (k *keyFlags) assign(ctx context.Context, e env, at fleet.Address, as fleet
 		return err
 	}
 	fmt.Fprintf(e.out, "%s is assigned version %d; its reports tell whether it took it\n", at, as.Version)
-	return nil
+	return k.note(a, "assign", at, fmt.Sprintf("ok, version %d", as.Version))
 }
 
 // nextVersion is later than that of the assignment that lies there, and than that
@@ -137,6 +137,9 @@ func sendCommand(ctx context.Context, e env, args []string) error {
 	defer conn.Close()
 	ctx, cancel := waiting(ctx)
 	defer cancel()
+	if err := k.note(a, "command-"+words[1], at, "sent"); err != nil {
+		return err
+	}
 	m, err := conn.RequestWithContext(ctx, at.Command(words[1]), sealed)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):

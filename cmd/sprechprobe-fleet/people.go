@@ -36,7 +36,8 @@ const tokenArgs = `add LABEL --role viewer|support|admin --tenant T [flags]
   --lasts D        for how long, such as 720h (default: until it is revoked)` + storeArgs
 
 const auditArgs = `[verify] [flags]
-  --format FORMAT  text, json (one entry a line) or csv (default text)` + storeArgs
+  --format FORMAT  text, json (one entry a line) or csv (default text)
+  --keys DIR       what was done with the vendor's keys, instead of on the pages` + storeArgs
 
 // people is what user and token have in common.
 type people struct {
@@ -215,15 +216,19 @@ func (p *people) listTokens(e env) error {
 // showAudit exports the log, or checks that nothing in it was changed.
 func showAudit(_ context.Context, e env, args []string) error {
 	var p people
-	var format string
+	var format, keys string
 	f := flags("audit")
 	f.StringVar(&format, "format", "text", "")
 	f.StringVar(&p.portal.dir, "access", "", "")
+	f.StringVar(&keys, "keys", "", "")
 	words, err := wordsOf(f, args)
 	if err != nil {
 		return err
 	}
 	dir, err := p.portal.accessDir()
+	if keys != "" {
+		dir, err = keys, nil
+	}
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,6 @@ func (h *house) browser(name, role string, tenants ...string) *http.Client {
 		h.Fatal(err)
 	}
 	c := &http.Client{Jar: jar, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	const password = "ein langer Satz ist gut"
 	resp, err := c.PostForm(h.url+"/welcome", url.Values{"code": {code}, "password": {password}, "again": {password}})
 	if err != nil {
 		h.Fatal(err)
