@@ -178,6 +178,12 @@ func TestVendorAndBox(t *testing.T) {
 	until(t, "the call for help is on the page", func() bool { return strings.Contains(fetch(t, page+"?lang=en"), "alive, but cannot get through") })
 
 	run("revoke", "acme/nord")
+	deeds := must(t, "audit", "--keys", keys)
+	for _, what := range []string{"claim ", "command-", "assign ", "revoke "} {
+		if !strings.Contains(deeds, what) || !strings.Contains(deeds, "acme/nord") {
+			t.Errorf("the log of what was done with the keys has no %s: %s", what, deeds)
+		}
+	}
 	until(t, "the box says that it was revoked", func() bool { return u.Evidence().Reason == agent.AuthRefused })
 	if list := run("boxes"); strings.Contains(list, "acme/nord") {
 		t.Errorf("boxes after it was revoked: %s", list)
