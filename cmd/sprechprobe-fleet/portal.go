@@ -180,7 +180,8 @@ type parts struct {
 	settings settings.Settings
 	console  io.Writer
 	log      *slog.Logger
-	now      func() time.Time // nil: time.Now
+	now      func() time.Time          // nil: time.Now
+	waiting  func() []dashboard.Waiter // nil: nobody waits
 	// incidents are what many boxes have in common; nil: none are known.
 	incidents func() []alert.Incident
 }
@@ -207,7 +208,7 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.page, err = dashboard.New(dashboard.Config{Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
+	out.page, err = dashboard.New(dashboard.Config{Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now, Waiting: of.waiting,
 		Secure: p.secure(), More: slices.Concat(programs.Routes(), m.Routes())})
 	return out, err
 }

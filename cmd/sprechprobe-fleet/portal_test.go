@@ -211,11 +211,12 @@ type rule struct {
 // rules has a row for each route that there is. A route without a row fails the
 // test.
 var rules = map[string]rule{
-	"GET /{$}":       {[]string{"/?lang=en", "/?lang=de&q=zoo", "/?state=blocked", "/?page=2", "/?q=Geheim&state=blocked", "/?tenant=zoo"}, 303, 200, 200, 200, true},
-	"GET /healthz":   {[]string{"/healthz"}, 200, 200, 200, 200, false},
-	"GET /style.css": {[]string{"/style.css"}, 200, 200, 200, 200, false},
-	"GET /live.js":   {[]string{"/live.js"}, 200, 200, 200, 200, false},
-	"GET /icon.svg":  {[]string{"/icon.svg"}, 200, 200, 200, 200, false},
+	"GET /{$}":         {[]string{"/?lang=en", "/?lang=de&q=zoo", "/?state=blocked", "/?page=2", "/?q=Geheim&state=blocked", "/?tenant=zoo"}, 303, 200, 200, 200, true},
+	"GET /api/waiting": {[]string{"/api/waiting"}, 401, 403, 403, 200, false},
+	"GET /healthz":     {[]string{"/healthz"}, 200, 200, 200, 200, false},
+	"GET /style.css":   {[]string{"/style.css"}, 200, 200, 200, 200, false},
+	"GET /live.js":     {[]string{"/live.js"}, 200, 200, 200, 200, false},
+	"GET /icon.svg":    {[]string{"/icon.svg"}, 200, 200, 200, 200, false},
 	// Streams are in a test of their own.
 	"GET /events":           {nil, 0, 0, 0, 0, false},
 	"GET /login":            {[]string{"/login"}, 200, 200, 200, 200, false},

@@ -179,7 +179,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	var trouble atomic.Bool
 	var board incident.Board
 	there := func() bool { return h.Connected() && !trouble.Load() }
-	web, err := s.portal.open(ln.Addr(), parts{registry: reg, bus: there, settings: own, console: e.err, log: log})
+	web, err := s.portal.open(ln.Addr(), parts{registry: reg, bus: there, waiting: room.boxes, settings: own, console: e.err, log: log})
 	if err != nil {
 		return err
 	}

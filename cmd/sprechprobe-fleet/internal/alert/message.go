@@ -116,15 +116,20 @@ func (l letters) one(c change) Message {
 		name = b.Name + " (" + name + ")"
 	}
 	text := name + ": " + l.word(c.state)
-	if c.state != registry.Silent && c.box.Report.Schema != "" {
+	if fresh(c) {
 		text += ". " + advice.Sentence(c.box.Report, l.hook.Lang)
 	}
 	return Message{Type: BoxChanged, Box: &b, Text: text}
 }
 
+// fresh reports whether the newest report of a box says how it is now.
+func fresh(c change) bool {
+	return c.state != registry.Silent && !c.box.Behind() && c.box.Report.Schema != ""
+}
+
 func (l letters) box(c change) Box {
 	b := Box{Tenant: c.box.Tenant, Box: c.box.Key.Box, Name: clean(c.box.Report.Box.Name), State: c.state, Before: c.before, SinceAt: c.since.UTC(), Findings: []Finding{}}
-	if c.state != registry.Silent { // what it found before says nothing of now
+	if fresh(c) {
 		for _, f := range c.box.Report.Findings {
 			b.Findings = append(b.Findings, Finding{f.Code, f.Severity, f.Cause, f.Target})
 		}

@@ -42,6 +42,9 @@ type Box struct {
 	// Where the box has called for help since it last reported.
 	BlockedReason agent.Reason `json:"blocked_reason,omitempty"`
 	BlockedAt     time.Time    `json:"blocked_at,omitzero"`
+	Queued        int          `json:"queued_count"`  // reports that wait in the box
+	Dropped       int64        `json:"dropped_count"` // reports that the box has lost
+	Behind        bool         `json:"behind"`        // the newest report waits there: capabilities and findings are of the past
 }
 
 type boxPage struct {
@@ -77,15 +80,19 @@ type auditPage struct {
 func boxOf(b registry.Box, lang advice.Lang) Box {
 	r := b.Report
 	a := Box{
-		Tenant: b.Tenant, Box: b.Key.Box, Name: clean(r.Box.Name), State: b.State(), Verdict: r.Verdict, Silent: b.Silent,
+		Tenant: b.Tenant, Box: b.Key.Box, Name: clean(r.Box.Name), State: b.State(), Verdict: b.Verdict(), Silent: b.Silent,
 		Capabilities: r.Capabilities, Findings: r.Findings, Version: clean(r.Box.Version), Clock: r.Stamp.Clock,
 		EventAt: b.EventAt, ArrivedAt: b.ArrivedAt, FirstSeenAt: b.FirstSeen, IntervalS: b.Interval.Seconds(), Boot: b.Boot, Seq: r.Seq,
 		Reports: b.Reports, Duplicates: b.Duplicates, Late: b.Late, Unreadable: b.Unreadable,
+		Queued: b.Beat.Queued, Dropped: b.Beat.Dropped, Behind: b.Behind(),
 	}
 	if b.Blocked() {
 		a.BlockedReason, a.BlockedAt = b.Call.Reason, b.Call.At
 	}
-	if r.Schema != "" {
+	switch {
+	case b.Behind():
+		a.Sentence = advice.VerdictWord(b.Verdict(), lang)
+	case r.Schema != "":
 		a.Sentence = advice.Sentence(r, lang)
 	}
 	if a.Findings == nil {

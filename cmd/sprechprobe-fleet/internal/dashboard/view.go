@@ -26,7 +26,7 @@ type list struct {
 	BusLost bool
 	Waiting []waiter // to be claimed
 	More    string   // waiting ones that are not shown
-	Who     string // who is logged in; empty where nobody has to
+	Who     string   // who is logged in; empty where nobody has to
 }
 
 // count is the number of boxes in one state.

@@ -211,7 +211,7 @@ func tallyOf(all []registry.Box) tally {
 		if b.Blocked() {
 			t.calling++
 		}
-		if b.Silent || b.Report.Schema == "" {
+		if b.Silent || b.Behind() || b.Report.Schema == "" {
 			continue // what it said last says nothing of now
 		}
 		for _, c := range agent.AllCapabilities {

@@ -14,5 +14,5 @@ func (b Box) State() State {
 	if b.Silent {
 		return Silent
 	}
-	return State(b.Report.Verdict.String())
+	return State(b.Verdict().String())
 }
