@@ -62,7 +62,7 @@ func newDesk(t *testing.T) *desk {
 	if d.http, err = g.Handler(s.Routes()); err != nil {
 		t.Fatal(err)
 	}
-	d.doc, err = openapi3.NewLoader().LoadFromData([]byte(d.get("/api/v1/openapi.json").Body.String()))
+	d.doc, err = openapi3.NewLoader().LoadFromData(d.get("/api/v1/openapi.json").Body.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
