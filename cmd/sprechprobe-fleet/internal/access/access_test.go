@@ -336,6 +336,10 @@ func TestForeignPagesCannotAct(t *testing.T) {
 	if a := b.do(http.MethodPost, "/do/acme", url.Values{}, "Sec-Fetch-Site", "same-origin"); a.code != 200 {
 		t.Errorf("from our own page: %d", a.code)
 	}
+	// Without TLS browsers send no Sec-Fetch-Site.
+	if a := b.do(http.MethodPost, "/do/acme", url.Values{}, "Origin", w.srv.URL); a.code != 200 {
+		t.Errorf("from our own page without TLS: %d", a.code)
+	}
 }
 
 func TestLoginSendsNobodyElsewhere(t *testing.T) {

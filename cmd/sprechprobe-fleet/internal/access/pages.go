@@ -178,7 +178,9 @@ func (g *Gate) logout(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	g.forget(w, g.cookieName())
-	w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
+	if g.conf.Secure { // browsers heed it there only
+		w.Header().Set("Clear-Site-Data", `"cache", "storage"`)
+	}
 	http.Redirect(w, r, LoginPath, http.StatusSeeOther)
 }
 

@@ -300,6 +300,9 @@ func TestHeadersAndPaths(t *testing.T) {
 	if !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") || strings.Contains(csp, "*") {
 		t.Errorf("policy: %s", csp)
 	}
+	if p := resp.Header.Get("Referrer-Policy"); p != "same-origin" {
+		t.Errorf("referrers: %s, with which forms do not say where they come from", p)
+	}
 	for path, want := range map[string]int{"/style.css": 200, "/live.js": 200, "/icon.svg": 200, "/healthz": 200,
 		"/assets/page.html": 404, "/page.html": 404, "/../etc/passwd": 404, "/x": 404} {
 		if code, _ := b.get(path); code != want {
