@@ -25,7 +25,8 @@ const storeArgs = `
 
 const userArgs = `add NAME --role viewer|support|admin --tenant T [flags]
        sprechprobe-fleet user list|remove NAME|reset NAME [flags]
-  --role ROLE      viewer sees boxes, support also commands them, admin gives access
+  --role ROLE      viewer sees boxes, support also who waits to be claimed,
+                   admin also the log of who did what; always for all tenants
   --tenant T       whose boxes; may be given again; * is all of them
   --url URL        the dashboard's address, for the link that add and reset print` + storeArgs
 

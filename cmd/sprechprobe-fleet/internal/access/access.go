@@ -22,8 +22,8 @@ type Role string
 const (
 	Anyone  Role = "anyone"
 	Viewer  Role = "viewer"  // sees boxes
-	Support Role = "support" // also claims and commands them
-	Admin   Role = "admin"   // also sees what everybody did, and gives access
+	Support Role = "support" // also what is needed to claim and command them
+	Admin   Role = "admin"   // also sees what everybody did
 )
 
 var ranks = []Role{Anyone, Viewer, Support, Admin}
