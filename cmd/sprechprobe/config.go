@@ -6,12 +6,17 @@ import (
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/uci"
 )
 
 // configure checks, shows or makes a configuration.
 func configure(_ context.Context, e env, args []string) (int, error) {
 	if len(args) == 0 {
 		return exitUsage, fmt.Errorf("want check, show or init")
+	}
+	if args[0] == "from-uci" {
+		return fromUCI(e, args[1:])
 	}
 	var src source
 	f := flags("config")
@@ -45,7 +50,34 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 		}
 		fmt.Fprint(e.out, text)
 	default:
-		return exitUsage, fmt.Errorf("no %q: want check, show or init", args[0])
+		return exitUsage, fmt.Errorf("no %q: want check, show, init or from-uci", args[0])
 	}
 	return 0, nil
+}
+
+// uciFile is where OpenWrt keeps the settings of a box.
+const uciFile = "/etc/config/sprechprobe"
+
+// fromUCI prints the configuration that OpenWrt's settings ask for.
+func fromUCI(e env, args []string) (int, error) {
+	path := uciFile
+	if len(args) > 0 {
+		path, args = args[0], args[1:]
+	}
+	if len(args) > 0 || strings.HasPrefix(path, "-") {
+		return exitUsage, fmt.Errorf("from-uci wants nothing but the file, else it is %s", uciFile)
+	}
+	data, err := strict.ReadFile(path)
+	if err != nil {
+		return exitUsage, err
+	}
+	f, err := uci.Render(path, data)
+	if err != nil {
+		return exitUsage, err
+	}
+	if _, err := config.Parse(path, f.Text); err != nil {
+		return exitUsage, f.Blame(err)
+	}
+	_, err = e.out.Write(f.Text)
+	return 0, err
 }

@@ -47,7 +47,7 @@ var commands = []command{
 	{"request", "[--config F] [--report F] [--lang de|en]", "the release request for the firewall, from the newest round", request},
 	{"lights", "list|show STATE|identify|release [--config F] [--lang de|en]", "find and drive the lights of this board, and say what they mean", lights},
 	{"identity", identityArgs, "the box's key and claim code, and whose it is", showIdentity},
-	{"config", "check|show|init [--config F] [--profile P,Q] [--page never|unclaimed|always]", "check, show or make a configuration", configure},
+	{"config", "check|show|init [--config F] [--profile P,Q] [--page never|unclaimed|always], or from-uci [FILE]", "check, show or make a configuration", configure},
 	{"version", "", "version and platform", version},
 }
 
