@@ -82,6 +82,7 @@ type More struct {
 // Run is the daemon. It returns nil when ctx ends, and an error only for a
 // mistake of ours or a setup that cannot work.
 func Run(ctx context.Context, o Options) (err error) {
+	defer alive()()
 	v := newVendor(o.Log)
 	defer func() {
 		if err == nil { // a run that falls over is none that went well

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"bytes"
+	"io"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -102,6 +104,41 @@ func TestLampsFollowTheConfiguration(t *testing.T) {
 	}
 	other.close()
 	other.close() // as when a configuration fails later
+}
+
+// Others can tell whether the daemon runs, and a dead one is not taken for it.
+func TestAlive(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	if Running() {
+		t.Error("it runs before it was started")
+	}
+	end := alive()
+	if !Running() || !Running() {
+		t.Error("it runs, and is not found, or not twice")
+	}
+	end()
+	if Running() {
+		t.Error("it runs after its end")
+	}
+}
+
+// In a jail the driver has a number that means another process outside.
+func TestDriverInAJail(t *testing.T) {
+	t.Setenv("RUNTIME_DIRECTORY", t.TempDir())
+	held, err := lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if err := os.WriteFile(lockFile(), []byte("1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if pid, ok := driver(); pid != 0 || !ok {
+		t.Errorf("driver is %d, %v; want that there is one, of no known number", pid, ok)
+	}
+	if err := IdentifyLights(t.Context(), config.Lights{}, io.Discard, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("asked a process that is not the box")
+	}
 }
 
 // Two boxes on one machine must not drive the same lamps.

@@ -73,6 +73,9 @@ func ShowLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.L
 // asking it, or else by itself.
 func IdentifyLights(ctx context.Context, c config.Lights, out io.Writer, log *slog.Logger) error {
 	if pid, driven := driver(); driven {
+		if pid == 0 {
+			return errors.New("the running box cannot be asked from here: its service can, as with /etc/init.d/sprechprobe identify")
+		}
 		if err := unix.Kill(pid, unix.SIGUSR2); err != nil {
 			return fmt.Errorf("ask the running box: %w", err)
 		}

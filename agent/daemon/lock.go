@@ -17,7 +17,7 @@ func runtimeDir() string {
 	if dir := os.Getenv("RUNTIME_DIRECTORY"); dir != "" {
 		return dir
 	}
-	return "/run/sprechprobe"
+	return "/var/run/sprechprobe" // on OpenWrt /run may be flash; elsewhere it is the same
 }
 
 func lockFile() string { return filepath.Join(runtimeDir(), "lights.lock") }
@@ -77,7 +77,8 @@ func holder(f *os.File) string {
 	return strings.TrimSpace(string(b[:n]))
 }
 
-// driver is the box that drives the lights; ok is false if none does.
+// driver is the box that drives the lights; ok is false if none does. pid is 0
+// where it cannot be told: in a jail a process has another number.
 func driver() (pid int, ok bool) {
 	f, err := os.Open(lockFile())
 	if err != nil {
@@ -88,5 +89,37 @@ func driver() (pid int, ok bool) {
 		return 0, false
 	}
 	pid, err = strconv.Atoi(holder(f))
-	return pid, err == nil && pid > 1
+	if err != nil {
+		return 0, false
+	}
+	if pid <= 1 {
+		pid = 0
+	}
+	return pid, true
+}
+
+func runFile() string { return filepath.Join(runtimeDir(), "run.lock") }
+
+// alive says to others, until end is called or the process dies, that the daemon
+// runs and takes signals.
+func alive() (end func()) {
+	if os.MkdirAll(runtimeDir(), 0o755) != nil {
+		return func() {}
+	}
+	f, err := os.OpenFile(runFile(), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return func() {}
+	}
+	_ = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) // who looks at this very moment errs
+	return func() { _ = f.Close() }
+}
+
+// Running reports whether the daemon runs on this machine.
+func Running() bool {
+	f, err := os.Open(runFile())
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB), unix.EWOULDBLOCK)
 }

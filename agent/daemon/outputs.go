@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
@@ -26,6 +28,13 @@ func ReadReport(path string) (agent.Report, error) {
 		return agent.Report{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
+}
+
+// Age is how old a report is that run has kept. It lies where a restart of the
+// machine leaves nothing, so the time since that start tells, which nobody sets.
+func Age(r agent.Report) time.Duration {
+	now := link.Stamp(link.System{})
+	return time.Duration((now.UptimeS - r.Stamp.UptimeS) * float64(time.Second))
 }
 
 // keep writes the newest report, so that a reader never sees half of one. One

@@ -45,6 +45,7 @@ var commands = []command{
 	{"check", "[--profile P,Q] [--config F] [--format text|json] [--lang de|en] [--bandwidth] [--rehearse]", "look once, with a retest, and say what to change", check},
 	{"bandwidth", bandwidthArgs, "measure against an iperf3 server", bandwidth},
 	{"request", "[--config F] [--report F] [--lang de|en]", "the release request for the firewall, from the newest round", request},
+	{"status", "[--config F] [--format text|json] [--lang de|en]", "what the running box says, by its newest round", status},
 	{"lights", "list|show STATE|identify|release [--config F] [--lang de|en]", "find and drive the lights of this board, and say what they mean", lights},
 	{"identity", identityArgs, "the box's key and claim code, and whose it is", showIdentity},
 	{"config", "check|show|init [--config F] [--profile P,Q] [--page never|unclaimed|always], or from-uci [FILE]", "check, show or make a configuration", configure},
