@@ -81,6 +81,7 @@ var layers = map[string][]string{
 	"hal/haltest":                    {"hal"},
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/identity", "agent/strict", "agent/uci", "agent/wire/fleet", "cmd/internal/buildinfo", "agent/light", "agent/wire/iperf3"},
 	"cmd/sprechprobe/matrix":         {},
+	"openwrt":                        {},
 	"cmd/internal/buildinfo":         {},
 	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
 	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/atomicfile", "agent/profile", "agent/strict", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
