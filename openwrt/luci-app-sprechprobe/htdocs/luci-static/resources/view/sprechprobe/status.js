@@ -4,7 +4,10 @@
 'require ui';
 'require view';
 
-/* What the letters of a lamp's rhythm look like. Each stands for a quarter of a
+/* E() takes a text alone for HTML, and one in a list for text: what comes from
+ * the program goes into lists.
+ *
+ * What the letters of a lamp's rhythm look like. Each stands for a quarter of a
  * second. */
 const colours = { 'G': '#2a9d2a', 'Y': '#e0a800', 'R': '#d22', 'B': '#26c', 'W': '#ccc', '-': '#333' };
 const beat = 250;
@@ -56,9 +59,9 @@ return view.extend({
 
 	renderChange(change) {
 		return E('li', {}, [
-			E('strong', {}, change.title),
-			E('p', {}, change.staff),
-			E('details', {}, [ E('summary', {}, _('For the IT of the practice')), E('p', {}, change.it) ])
+			E('strong', {}, [ change.title ]),
+			E('p', {}, [ change.staff ]),
+			E('details', {}, [ E('summary', {}, _('For the IT of the practice')), E('p', {}, [ change.it ]) ])
 		]);
 	},
 
@@ -73,27 +76,27 @@ return view.extend({
 		if (wrong)
 			parts.push(E('div', { 'class': 'alert-message warning' }, [
 				E('p', {}, _('The settings are wrong, and the box goes on with those before:')),
-				E('pre', {}, wrong)
+				E('pre', {}, [ wrong ])
 			]));
 		if (!status) {
 			parts.push(E('div', { 'class': 'alert-message error' }, [
 				E('p', {}, _('The program does not answer.')),
-				E('pre', {}, trouble || '')
+				E('pre', {}, [ trouble || '' ])
 			]));
 			return parts;
 		}
-		parts.push(E('p', { 'style': 'font-size:larger', 'id': 'sentence' }, status.sentence));
+		parts.push(E('p', { 'style': 'font-size:larger', 'id': 'sentence' }, [ status.sentence ]));
 		parts.push(E('div', { 'style': 'margin:1em 0' }, lamps.map((lamp) => this.renderLamp(lamp, status))));
 		if (status.means !== status.sentence)
-			parts.push(E('p', {}, _('What the lights say:') + ' ' + status.means));
+			parts.push(E('p', {}, [ _('What the lights say:') + ' ' + status.means ]));
 		if (status.changes.length)
 			parts.push(E('h3', {}, _('What is to be changed')),
 				E('ol', {}, status.changes.map((change) => this.renderChange(change))));
 		if (status.code)
-			parts.push(E('p', {}, [ _('The code by which the vendor claims this box:') + ' ', E('strong', {}, status.code) ]));
+			parts.push(E('p', {}, [ _('The code by which the vendor claims this box:') + ' ', E('strong', {}, [ status.code ]) ]));
 		if (status.tenant)
-			parts.push(E('p', {}, [ _('This box belongs to:') + ' ', E('strong', {}, status.tenant) ]));
-		parts.push(E('p', {}, this.renderAge(status)));
+			parts.push(E('p', {}, [ _('This box belongs to:') + ' ', E('strong', {}, [ status.tenant ]) ]));
+		parts.push(E('p', {}, [ this.renderAge(status) ]));
 		return parts;
 	},
 
