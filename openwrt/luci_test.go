@@ -1,6 +1,7 @@
 package openwrt_test
 
 import (
+	"context"
 	"encoding/json"
 	"html"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -68,7 +70,9 @@ func browse(t *testing.T) shown {
 	if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("unshare", "-rn", chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "unshare", "-rn", chromium, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--disable-background-networking", "--disable-dev-shm-usage", "--user-data-dir="+filepath.Join(dir, "data"),
 		"--virtual-time-budget=5000", "--dump-dom", "file://"+file)
 	cmd.Env = append(os.Environ(), "HOME="+dir)
@@ -150,7 +154,7 @@ func settings(t *testing.T, s shown) {
 }
 
 func status(t *testing.T, s shown) {
-	const hostile = "<img src=x onerror=alert(1)>"
+	const hostile = "<img src=x onerror=hacked()>"
 	for i, tt := range []struct {
 		name    string
 		want    []string
