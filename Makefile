@@ -22,7 +22,9 @@ APT = \
   device-tree-compiler:dtc \
   g++:g++ \
   arduino-core-avr:avr-g++ \
-  postgresql:pg_lsclusters
+  postgresql:pg_lsclusters \
+  busybox:busybox \
+  shellcheck:shellcheck
 GUEST = $(or $(SPRECHPROBE_GUEST),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sprechprobe/guest)
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -68,12 +70,14 @@ bench: ## the benchmarks, ten runs each for benchstat
 	$(GO) test -run '^$$' -bench . -benchmem -count 10 ./...
 
 lint: ## gofmt, vet, staticcheck
-	@test -z "$$(gofmt -s -l agent hal cmd)" || { gofmt -s -l agent hal cmd; echo "run gofmt -s -w on these"; exit 1; }
+	@test -z "$$(gofmt -s -l agent hal cmd openwrt packaging)" || { gofmt -s -l agent hal cmd openwrt packaging; echo "run gofmt -s -w on these"; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
 demo: build ## the product on this machine: far ends, box, dashboard (make demo ARGS=--once)
 	bin/sprechprobe-fleet demo --box bin/sprechprobe $(ARGS)
+
+-include packaging/openwrt.mk
 
 dist: ## the box's program for every platform, static and stripped, into dist/
 	@mkdir -p dist

@@ -82,6 +82,7 @@ var layers = map[string][]string{
 	"cmd/sprechprobe":                {"agent", "agent/advice", "agent/config", "agent/daemon", "agent/identity", "agent/strict", "agent/uci", "agent/wire/fleet", "cmd/internal/buildinfo", "agent/light", "agent/wire/iperf3"},
 	"cmd/sprechprobe/matrix":         {},
 	"openwrt":                        {},
+	"packaging/openwrt/feed":         {},
 	"cmd/internal/buildinfo":         {},
 	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
 	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/atomicfile", "agent/profile", "agent/strict", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},

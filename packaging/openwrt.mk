@@ -1,11 +1,7 @@
-# OpenWrt's packages and feeds, from the programs of make dist. The Makefile
-# includes this.
-
-# OpenWrt sorts versions by numbers alone: 1.2.3 for a release, 1.2.3.4~hash for
-# the fourth commit after it.
-OPENWRT_VERSION ?= $(shell packaging/openwrt/version)
-OPENWRT_EPOCH ?= $(or $(COMMIT),0)
+# OpenWrt's packages and feeds, from the programs of make dist, into dist/openwrt/.
+# packaging/openwrt/pack says which keys sign them. The Makefile includes this.
+PARTS += openwrt
 
 .PHONY: openwrt
-openwrt: ## OpenWrt's packages and feeds from what make dist has built, into dist/openwrt/
-	GO=$(GO) packaging/openwrt/pack dist $(OPENWRT_VERSION) $(OPENWRT_EPOCH)
+openwrt:
+	GO=$(GO) packaging/openwrt/pack $(or $(DIST),dist) $$(packaging/openwrt/version) $(or $(COMMIT),0)

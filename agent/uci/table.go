@@ -80,7 +80,7 @@ var types = []*sectionType{
 	}},
 	// The flash that is free on a router is a few megabytes, and not the box's alone.
 	{name: "spool", header: "[spool]", options: []option{
-		{name: "dir", kind: orNone, fallback: `"/etc/sprechprobe/state/spool"`},
+		{name: "dir", kind: orNone},
 		{name: "max_bytes", kind: number, fallback: "524288"},
 	}},
 	{name: "lights", header: "[lights]", options: []option{{name: "driver"}}},

@@ -148,7 +148,6 @@ const openwrt = `state_dir = "/etc/sprechprobe/state"
 [central]
 grants = ["/etc/sprechprobe/grant.pem", "/boot/sprechprobe-grant.pem"]
 [spool]
-dir = "/etc/sprechprobe/state/spool"
 max_bytes = 524288
 [page]
 listen = "0.0.0.0:8080"
