@@ -58,6 +58,7 @@ var layers = map[string][]string{
 	"agent/light":                    {"agent", "agent/advice", "hal"},
 	"agent/light/sheet":              {"agent/advice", "agent/light", "hal"},
 	"agent/press":                    {"hal"},
+	"agent/procd":                    {},
 	"agent/panel":                    {"agent", "agent/advice", "agent/light"},
 	"agent/uplink":                   {"agent", "agent/wire/fleet", "agent/spool", "agent/uplink/dial"},
 	"agent/uplink/dial":              {"agent", "agent/probe/web/http1"},

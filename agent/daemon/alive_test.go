@@ -148,6 +148,37 @@ func TestDeadlockedLoop(t *testing.T) {
 	})
 }
 
+// meals counts how often a watchdog is fed.
+type meals struct{ n atomic.Int32 }
+
+func (m *meals) Feed() error { m.n.Add(1); return errors.New("a bus that is away ends nothing") }
+
+// procd is told that the box lives for as long as its rounds come to an end.
+func TestProcdIsFedByRounds(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		t.Run(fmt.Sprint(hangs), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				free := make(chan struct{})
+				s := perform(t, Options{}, func(ctx context.Context, target agent.Target) agent.Evidence {
+					if hangs {
+						<-free
+					}
+					return up(ctx, target)
+				})
+				var w meals
+				go func() { _ = s.feed(t.Context(), &w) }()
+				time.Sleep(overdue + time.Minute)
+				before := w.n.Load()
+				time.Sleep(time.Minute)
+				if fed := w.n.Load() - before; before == 0 || (fed == 0) != hangs {
+					t.Errorf("fed %d times before and %d times after a round is overdue", before, fed)
+				}
+				close(free)
+			})
+		})
+	}
+}
+
 // A mistake in a probe is no fault of the network: no verdict.
 func TestPanicInAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -158,6 +158,9 @@ func (l *loop) generation(ctx context.Context) (err error) {
 		start("bandwidth", l.measures)
 	}
 	start("news", l.news)
+	if w, ok := procdWatchdog(); ok {
+		start("procd", func(ctx context.Context) error { return l.feed(ctx, w) })
+	}
 	if b != nil {
 		start("button", func(ctx context.Context) error { return l.follow(ctx, b) })
 	}

@@ -41,6 +41,7 @@ type loop struct {
 	forgot   chan error        // how forgetting ended
 	facts    atomic.Pointer[panel.Facts]
 	every    chan time.Duration // the time between two rounds, when it changes
+	lives    chan struct{}      // for procd's watchdog
 	vendor   *vendor            // nil in tests of the loop alone
 	renewed  <-chan struct{}    // the box is somebody else now
 	assigned <-chan struct{}    // the vendor has other settings for it
@@ -90,7 +91,7 @@ func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *lo
 		opts: o, setup: s, examiner: x, lamps: lit, last: last,
 		triggers: make(chan agent.Trigger, 1), seen: make(chan agent.Evidence, 64), done: make(chan outcome, 1), forgot: make(chan error, 1),
 		felt: make(chan press.Action), pressed: make(chan press.Action), shows: make(chan struct{}, 1),
-		timer: time.NewTimer(0), every: make(chan time.Duration, 1),
+		timer: time.NewTimer(0), every: make(chan time.Duration, 1), lives: make(chan struct{}, 1),
 		gauging: make(chan occasion), gauged: make(chan outcome, 1), measure: make(chan struct{}, 1),
 	}
 	l.gauge = s.gauge(o.Log)
@@ -402,5 +403,9 @@ func (l *loop) beat() {
 	}
 	if follow {
 		notify(l.opts.Log, daemon.SdNotifyWatchdog)
+		select {
+		case l.lives <- struct{}{}:
+		default: // procd is being told; it may be slow
+		}
 	}
 }
