@@ -37,6 +37,7 @@ config_load() { _note config_load "$@"; }
 config_foreach() { local call=$1 type=$2; [ -z "$SECTION" ] || [ "$type" != sprechprobe ] || $call "$SECTION"; }
 config_get_bool() { eval "$1=\${ENABLED:-$4}"; }
 config_get() { eval "$1=\${DEV:-}"; }
+reload() { _note reload; }
 logger() { local line; while read -r line; do _note logger "$@" "$line"; done; }
 . "$ROOT$initscript"
 $action
@@ -306,8 +307,30 @@ func TestTriggers(t *testing.T) {
 	got, _ := newRouter(t).do(t, "service_triggers")
 	want(t, got, []string{
 		"procd_add_reload_trigger [sprechprobe] [system]",
-		"procd_add_raw_trigger [interface.*.up] [2000] [/etc/init.d/sprechprobe] [reload]",
+		"procd_add_raw_trigger [interface.*.up] [2000] [/etc/init.d/sprechprobe] [follow]",
 	})
+}
+
+// A network that comes up again as it was starts nothing again.
+func TestFollow(t *testing.T) {
+	r := newRouter(t)
+	const servers = "tmp/resolv.conf.d/resolv.conf.auto"
+	reloads := func(n int, when string) {
+		t.Helper()
+		if got, code := r.do(t, "follow"); len(got) != n || code != 0 || n > 0 && got[0] != "reload" {
+			t.Errorf("%s: asked for %q, exit %d", when, got, code)
+		}
+	}
+	reloads(0, "before the first start")
+	r.write(t, servers, "nameserver 192.168.1.1\n", 0o644)
+	r.do(t, "start_service")
+	reloads(0, "the same network")
+	r.write(t, servers, "nameserver 10.0.0.1\n", 0o644)
+	reloads(1, "other name servers")
+	r.do(t, "start_service")
+	reloads(0, "after that")
+	r.write(t, "sys/class/net/eth1/ifindex", "7\n", 0o644)
+	reloads(1, "another interface")
 }
 
 // A signal goes only to a program that runs and takes it.

@@ -13,8 +13,9 @@ import (
 const usage = `usage: feed index [KEY] DIR   Packages, Packages.gz and, with a key, Packages.sig of the ipk files in DIR
        feed key NAME          a new key: NAME.sec to sign with, NAME.pub for the routers; prints its fingerprint
        feed lmo IN.po OUT.lmo a translation in LuCI's form
-       feed list IPK DIR NAME what OpenWrt keeps beside an apk package of the same files, into DIR
-`
+       feed list IPK DIR NAME what OpenWrt keeps beside an apk package of the same files, into DIR`
+
+var errUsage = errors.New(usage)
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -25,7 +26,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) == 0 {
-		return errors.New(usage)
+		return errUsage
 	}
 	switch what, args := args[0], args[1:]; {
 	case what == "index" && len(args) == 1:
@@ -39,5 +40,5 @@ func run(args []string) error {
 	case what == "list" && len(args) == 3:
 		return list(args[0], args[1], args[2])
 	}
-	return errors.New(usage)
+	return errUsage
 }
