@@ -72,6 +72,11 @@ var types = []*sectionType{
 	{name: "network", header: "[network]", options: []option{{name: "interface"}, {name: "resolvers", kind: list}}},
 	{name: "schedule", header: "[schedule]", options: []option{{name: "every"}}},
 	{name: "relay", header: "[relay]", options: []option{{name: "username"}, {name: "password_file"}}},
+	{name: "bandwidth", header: "[bandwidth]", options: []option{
+		{name: "server"}, {name: "user"}, {name: "password_file"}, {name: "key_file"}, {name: "every"},
+		{name: "closed", kind: list}, {name: "window"}, {name: "zone"},
+		{name: "max_bytes_per_day", kind: number}, {name: "max_bytes_per_month", kind: number}, {name: "full_capacity", kind: flag},
+	}},
 	{name: "central", header: "[central]", options: []option{
 		{name: "servers", kind: list}, {name: "credentials"}, {name: "nkey_seed"}, {name: "ca"},
 		{name: "vendor_keys", kind: list},

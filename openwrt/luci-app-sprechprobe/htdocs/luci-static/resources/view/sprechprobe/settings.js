@@ -98,6 +98,21 @@ return view.extend({
 		text(s, 'username', _('User'), null, 'sprechprobe');
 		text(s, 'password_file', _('File of the password'), null, '/etc/sprechprobe/relay.password', aPath);
 
+		s = m.section(form.NamedSection, 'bandwidth', 'bandwidth', _('Measurements'),
+			_('How much the line carries. Without a server nothing is measured.'));
+		text(s, 'server', _('Server'), null, 'reflect.fleet.example:5201');
+		text(s, 'user', _('User'), null, 'praxis-nord');
+		text(s, 'password_file', _('File of the password'), null, '/etc/sprechprobe/bandwidth.password', aPath);
+		text(s, 'key_file', _('File of the key'), _('The public key of the server, PEM.'), '/etc/sprechprobe/bandwidth.pem', aPath);
+		text(s, 'every', _('Time between two measurements'), _('From 1h to 168h.'), '6h', aTime);
+		texts(s, 'closed', _('Hours of the practice'), _('Nothing is measured in them by itself.'), 'mon-fri 07:00-20:00');
+		text(s, 'window', _('Only within'), _('Left empty: at any other time.'), 'sat,sun 02:00-06:00');
+		text(s, 'zone', _('Time zone'), _('As POSIX writes it.'), 'CET-1CEST,M3.5.0,M10.5.0/3');
+		text(s, 'max_bytes_per_day', _('Bytes a day'), _('0: no limit.'), '50000000');
+		text(s, 'max_bytes_per_month', _('Bytes a month'), _('0: no limit.'), '1000000000');
+		o = s.option(form.Flag, 'full_capacity', _('Find out the most'), _('This fills the line for seconds.'));
+		o.optional = true;
+
 		s = m.section(form.NamedSection, 'central', 'central', _('Vendor'),
 			_('Where the box reports to. Without servers it reports to nobody.'));
 		texts(s, 'servers', _('Servers'), null, 'tls://fleet.example:4222', aServer);
