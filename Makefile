@@ -33,7 +33,7 @@ export CGO_ENABLED ?= 0
 GO ?= go
 COMMIT ?= $(shell git log -1 --format=%ct 2>/dev/null)
 INFO = github.com/sprechprobe/sprechprobe/cmd/internal/buildinfo
-BUILD = $(GO) build -trimpath -ldflags="-s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)"
+BUILD = $(GO) build -trimpath -buildvcs=false -ldflags="-s -w -X $(INFO).version=$(VERSION) -X $(INFO).commit=$(COMMIT)"
 
 # No inlining outside the hot packages: 0.5 MB less flash on the routers.
 SMALL = $(shell cat packaging/mips.flags)
@@ -43,7 +43,7 @@ MATRIX = set -o pipefail; LAB=must
 TABLE = | sed -E '/^=== /d; /^ *--- PASS/d; /^PASS$$/d'
 SHELL = /bin/bash
 
-.PHONY: help build test lab fuzz bench lint demo dist clean counterparts guest
+.PHONY: help build test lab fuzz bench lint demo dist programs clean counterparts guest
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -77,16 +77,26 @@ lint: ## gofmt, vet, staticcheck
 demo: build ## the product on this machine: far ends, box, dashboard (make demo ARGS=--once)
 	bin/sprechprobe-fleet demo --box bin/sprechprobe $(ARGS)
 
+# What else make dist makes; packaging/*.mk add their targets.
+PARTS =
+include packaging/debian/debian.mk
 -include packaging/openwrt.mk
 
-dist: ## the box's program for every platform, static and stripped, into dist/
+dist: programs ## programs, packages and repositories for every platform, into dist/
+	@set -e; for p in $(PARTS); do $(MAKE) -s $$p; done
+	@cd dist && rm -f SHA256SUMS* && find . -type f ! -name .sums -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >.sums && mv .sums SHA256SUMS
+	@[ -z "$(SIGN_KEY)" ] || gpg --batch --yes --local-user "$(SIGN_KEY)" --armor --detach-sign --output dist/SHA256SUMS.asc dist/SHA256SUMS
+
+# The box's program (or PROGRAMS), static and stripped.
+PROGRAMS = sprechprobe
+programs:
 	@mkdir -p dist
-	@set -e; for t in $(TARGETS); do \
+	@set -e; for p in $(PROGRAMS); do for t in $(TARGETS); do \
 	  small=; \
 	  case $$t in armv*) v="GOARCH=arm GOARM=$${t#armv}" ;; mips*) v="GOARCH=$$t GOMIPS=softfloat"; small="$(SMALL)" ;; *) v="GOARCH=$$t" ;; esac; \
-	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) $$small -o dist/sprechprobe-linux-$$t ./cmd/sprechprobe; \
-	  ls -l dist/sprechprobe-linux-$$t | awk '{print $$5, $$9}'; \
-	done
+	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) $$small -o dist/$$p-linux-$$t ./cmd/$$p; \
+	  ls -l dist/$$p-linux-$$t | awk '{print $$5, $$9}'; \
+	done; done
 
 clean: ## what make made
 	rm -rf bin dist

@@ -1,0 +1,36 @@
+# Debian packages of both programs, and an apt repository of them in dist/apt.
+# Included by the Makefile.
+
+# Of each architecture what runs on all its machines: armhf on the first Raspberry
+# Pi as well, armel without a floating point unit.
+DEBS = amd64 arm64 armhf armel
+GOTARGET = $(patsubst armel,armv5,$(patsubst armhf,armv6,$(1)))
+PARTS += debs
+
+# Debian's versions begin with a digit and sort candidates before releases. A
+# commit without a release before it goes by its day.
+DEBVERSION := $(shell echo "$(VERSION)" | sed -nE 's/^v?([0-9]+\.[0-9].*)$$/\1/p' | sed -E 's/-rc/~rc/; s/-/+/; s/-/./g')
+ifeq ($(DEBVERSION),)
+DEBVERSION := 0~$(shell date -u -d "@$(or $(COMMIT),0)" +%Y%m%d).$(subst -,.,$(VERSION))
+endif
+
+export SOURCE_DATE_EPOCH ?= $(or $(COMMIT),0)
+NFPM = $(GO) tool -modfile=packaging/tools.mod nfpm
+
+.PHONY: debs
+debs: ## Debian packages and their repository, into dist/apt (SIGN_KEY=... signs it)
+	@$(MAKE) -s programs PROGRAMS="sprechprobe sprechprobe-fleet" TARGETS="$(foreach d,$(DEBS),$(call GOTARGET,$d))"
+	@set -e; stage=dist/.stage; rm -rf $$stage; mkdir -p $$stage dist/sbom; \
+	GOFLAGS= $(GO) build -o $$stage/bin/ ./cmd/... ./packaging/release; \
+	for p in sprechprobe sprechprobe-fleet; do \
+	  packaging/debian/stage $$stage/bin/$$p $$stage "$(DEBVERSION)" "$$SOURCE_DATE_EPOCH"; \
+	  for d in $(foreach d,$(DEBS),$d:$(call GOTARGET,$d)); do \
+	    program=dist/$$p-linux-$${d#*:}; \
+	    $$stage/bin/release copyright $$program >$$stage/$$p.copyright; \
+	    VERSION="$(VERSION)" $$stage/bin/release sbom $$program >dist/sbom/$$p-linux-$${d#*:}.cdx.json; \
+	    DEB_ARCH=$${d%:*} DEB_VERSION="$(DEBVERSION)" PROGRAM=$$program STAGE=$$stage \
+	      $(NFPM) package --packager deb -f packaging/nfpm-$$p.yaml -t $$stage/; \
+	  done; \
+	done; \
+	packaging/debian/repository dist/apt "$$SOURCE_DATE_EPOCH" $$stage/*.deb; \
+	rm -rf $$stage; ls -l dist/apt/pool/main/s/*/*.deb | awk '{print $$5, $$9}'
