@@ -24,9 +24,14 @@ APT = \
   arduino-core-avr:avr-g++ \
   postgresql:pg_lsclusters \
   busybox:busybox \
-  shellcheck:shellcheck
+  apt-utils:apt-ftparchive \
+  lintian:lintian \
+  shellcheck:shellcheck \
+  mandoc:mandoc \
+  gnupg:gpg
 GUEST = $(or $(SPRECHPROBE_GUEST),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sprechprobe/guest)
 TARGETS = amd64 arm64 armv7 armv6 mips mipsle
+DIST = dist
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 export PATH := $(PATH):/usr/sbin:/sbin
 export CGO_ENABLED ?= 0
@@ -84,18 +89,18 @@ include packaging/debian/debian.mk
 
 dist: programs ## programs, packages and repositories for every platform, into dist/
 	@set -e; for p in $(PARTS); do $(MAKE) -s $$p; done
-	@cd dist && rm -f SHA256SUMS* && find . -type f ! -name .sums -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >.sums && mv .sums SHA256SUMS
-	@[ -z "$(SIGN_KEY)" ] || gpg --batch --yes --local-user "$(SIGN_KEY)" --armor --detach-sign --output dist/SHA256SUMS.asc dist/SHA256SUMS
+	@cd $(DIST) && rm -f SHA256SUMS* && find . -type f ! -name .sums -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >.sums && mv .sums SHA256SUMS
+	@[ -z "$(SIGN_KEY)" ] || gpg --batch --yes --local-user "$(SIGN_KEY)" --armor --detach-sign --output $(DIST)/SHA256SUMS.asc $(DIST)/SHA256SUMS
 
 # The box's program (or PROGRAMS), static and stripped.
 PROGRAMS = sprechprobe
 programs:
-	@mkdir -p dist
+	@mkdir -p $(DIST)
 	@set -e; for p in $(PROGRAMS); do for t in $(TARGETS); do \
 	  small=; \
 	  case $$t in armv*) v="GOARCH=arm GOARM=$${t#armv}" ;; mips*) v="GOARCH=$$t GOMIPS=softfloat"; small="$(SMALL)" ;; *) v="GOARCH=$$t" ;; esac; \
-	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) $$small -o dist/$$p-linux-$$t ./cmd/$$p; \
-	  ls -l dist/$$p-linux-$$t | awk '{print $$5, $$9}'; \
+	  env GOOS=linux CGO_ENABLED=0 $$v $(BUILD) $$small -o $(DIST)/$$p-linux-$$t ./cmd/$$p; \
+	  ls -l $(DIST)/$$p-linux-$$t | awk '{print $$5, $$9}'; \
 	done; done
 
 clean: ## what make made
@@ -112,6 +117,8 @@ counterparts:
 	fi
 	@$(MAKE) -s guest || if [ "$$LAB" = must ]; then exit 1; else echo "LEFT OUT: tests on a real kernel (see above)"; fi
 
-# guest fetches the kernel that the tests in hal/guest boot.
+# guest fetches the kernel that the tests in hal/guest boot, and Debian to boot and
+# to install packages into.
 guest:
 	@.ci/guest-kernel "$(GUEST)"
+	@.ci/guest-root "$(GUEST)" arm64 armhf

@@ -205,40 +205,59 @@ func presser(path string) func() error {
 	}
 }
 
-// writeInitramfs writes an archive of the guest's files in the kernel's format
-// (Documentation/driver-api/early-userspace/buffer-format.rst).
+// writeInitramfs writes the guest's files: directories, programs and modules.
 func writeInitramfs(t *testing.T, path string, programs map[string]string, kernel string) {
 	t.Helper()
-	var b bytes.Buffer
-	entry := func(name string, mode, major, minor int, body []byte) {
-		fmt.Fprintf(&b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
-			0, mode, 0, 0, 1, 0, len(body), 0, 0, major, minor, len(name)+1, 0, name)
-		pad(&b)
-		b.Write(body)
-		pad(&b)
-	}
+	var b archive
 	for _, dir := range []string{"dev", "proc", "sys", "run", "tmp", "etc", "modules"} {
-		entry(dir, 0o040755, 0, 0, nil)
+		b.entry(dir, 0o040755, 0, 0, nil)
 	}
-	entry("dev/console", 0o020600, 5, 1, nil)
 	for _, name := range moduleFiles() {
 		programs["modules/"+name] = filepath.Join(kernel, name)
 	}
 	for name, file := range programs {
-		body, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		entry(name, 0o100755, 0, 0, body)
+		b.file(t, name, 0o755, file)
 	}
-	entry("TRAILER!!!", 0, 0, 0, nil)
+	b.save(t, path)
+}
+
+// archive is one of the kernel's format
+// (Documentation/driver-api/early-userspace/buffer-format.rst).
+type archive struct {
+	bytes.Buffer
+	inodes int
+}
+
+// entry adds what mode says: with the number of a device, or with a body.
+func (b *archive) entry(name string, mode, major, minor int, body []byte) {
+	b.inodes++
+	fmt.Fprintf(b, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
+		b.inodes, mode, 0, 0, 1, 0, len(body), 0, 0, major, minor, len(name)+1, 0, name)
+	b.pad()
+	b.Write(body)
+	b.pad()
+}
+
+func (b *archive) file(t *testing.T, name string, mode int, from string) {
+	t.Helper()
+	body, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.entry(name, 0o100000|mode, 0, 0, body)
+}
+
+func (b *archive) save(t *testing.T, path string) {
+	t.Helper()
+	b.entry("dev/console", 0o020600, 5, 1, nil)
+	b.entry("TRAILER!!!", 0, 0, 0, nil)
 	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
 // pad fills up to a multiple of four bytes.
-func pad(b *bytes.Buffer) {
+func (b *archive) pad() {
 	for b.Len()%4 != 0 {
 		b.WriteByte(0)
 	}

@@ -4,6 +4,7 @@
 # Of each architecture what runs on all its machines: armhf on the first Raspberry
 # Pi as well, armel without a floating point unit.
 DEBS = amd64 arm64 armhf armel
+DEBPROGRAMS = sprechprobe sprechprobe-fleet
 GOTARGET = $(patsubst armel,armv5,$(patsubst armhf,armv6,$(1)))
 PARTS += debs
 
@@ -19,18 +20,18 @@ NFPM = $(GO) tool -modfile=packaging/tools.mod nfpm
 
 .PHONY: debs
 debs: ## Debian packages and their repository, into dist/apt (SIGN_KEY=... signs it)
-	@$(MAKE) -s programs PROGRAMS="sprechprobe sprechprobe-fleet" TARGETS="$(foreach d,$(DEBS),$(call GOTARGET,$d))"
-	@set -e; stage=dist/.stage; rm -rf $$stage; mkdir -p $$stage dist/sbom; \
-	GOFLAGS= $(GO) build -o $$stage/bin/ ./cmd/... ./packaging/release; \
-	for p in sprechprobe sprechprobe-fleet; do \
+	@$(MAKE) -s programs PROGRAMS="$(DEBPROGRAMS)" TARGETS="$(foreach d,$(DEBS),$(call GOTARGET,$d))"
+	@set -e; stage=$(DIST)/.stage; rm -rf $$stage; mkdir -p $$stage $(DIST)/sbom; \
+	GOFLAGS= $(GO) build -o $$stage/bin/ $(DEBPROGRAMS:%=./cmd/%) ./packaging/release; \
+	for p in $(DEBPROGRAMS); do \
 	  packaging/debian/stage $$stage/bin/$$p $$stage "$(DEBVERSION)" "$$SOURCE_DATE_EPOCH"; \
 	  for d in $(foreach d,$(DEBS),$d:$(call GOTARGET,$d)); do \
-	    program=dist/$$p-linux-$${d#*:}; \
+	    program=$(DIST)/$$p-linux-$${d#*:}; \
 	    $$stage/bin/release copyright $$program >$$stage/$$p.copyright; \
-	    VERSION="$(VERSION)" $$stage/bin/release sbom $$program >dist/sbom/$$p-linux-$${d#*:}.cdx.json; \
+	    VERSION="$(VERSION)" $$stage/bin/release sbom $$program >$(DIST)/sbom/$$p-linux-$${d#*:}.cdx.json; \
 	    DEB_ARCH=$${d%:*} DEB_VERSION="$(DEBVERSION)" PROGRAM=$$program STAGE=$$stage \
 	      $(NFPM) package --packager deb -f packaging/nfpm-$$p.yaml -t $$stage/; \
 	  done; \
 	done; \
-	packaging/debian/repository dist/apt "$$SOURCE_DATE_EPOCH" $$stage/*.deb; \
-	rm -rf $$stage; ls -l dist/apt/pool/main/s/*/*.deb | awk '{print $$5, $$9}'
+	packaging/debian/repository $(DIST)/apt "$$SOURCE_DATE_EPOCH" $$stage/*.deb; \
+	rm -rf $$stage; ls -l $(DIST)/apt/pool/main/s/*/*.deb | awk '{print $$5, $$9}'

@@ -1,0 +1,128 @@
+package guest_test
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sprechprobe/sprechprobe/agent/lab"
+)
+
+// TestDebianGuest boots Debian with systemd, installs the box's package and goes
+// through what testdata/debian.sh says: an unprivileged service that notifies,
+// survives being killed and being stopped, an upgrade, the boot partition's file,
+// removal and purge.
+func TestDebianGuest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("boots a machine")
+	}
+	qemu := lab.Program(t, "qemu-system-aarch64", "qemu-system-arm")
+	dtc := lab.Program(t, "dtc", "device-tree-compiler")
+	lab.Program(t, "apt-ftparchive", "apt-utils")
+	kernel := kernelFiles(t)
+	root := filepath.Join(kernel, "root-arm64.tar")
+	if _, err := os.Stat(root); err != nil {
+		lab.LeaveOut(t, "there is no Debian to boot; make guest lays one out: "+err.Error())
+	}
+	dir := t.TempDir()
+	initramfs := filepath.Join(dir, "initramfs")
+	var b archive
+	unpack(t, &b, root)
+	for _, version := range []string{"1.0.0", "1.0.1"} {
+		b.file(t, version+".deb", 0o644, debianPackage(t, dir, version))
+	}
+	b.entry("modules", 0o040755, 0, 0, nil)
+	for _, name := range moduleFiles() {
+		b.file(t, "modules/"+name, 0o644, filepath.Join(kernel, name))
+	}
+	b.file(t, "story", 0o755, "testdata/debian.sh")
+	b.entry("etc/machine-id", 0o100444, 0, 0, []byte("0123456789abcdef0123456789abcdef\n"))
+	b.entry("etc/systemd/system/serial-getty@.service", 0o120777, 0, 0, []byte("/dev/null"))
+	b.entry("etc/systemd/system/story.service", 0o100644, 0, 0, []byte(storyUnit))
+	b.entry("etc/systemd/system/multi-user.target.wants", 0o040755, 0, 0, nil)
+	b.entry("etc/systemd/system/multi-user.target.wants/story.service", 0o120777, 0, 0, []byte("../story.service"))
+	b.save(t, initramfs)
+
+	ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, qemu, append(machine,
+		"-m", "1024", "-display", "none", "-nic", "none", "-no-reboot", "-serial", "stdio",
+		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initramfs, "-dtb", tree(t, qemu, dtc, dir),
+		"-append", "console=ttyAMA0 quiet panic=-1 rdinit=/sbin/init systemd.show_status=0")...)
+	said := run(t, cmd, filepath.Join(dir, "qmp"))
+	t.Logf("guest:\n%s", said)
+	if !strings.Contains(said, "@end") {
+		t.Error("the guest did not come to its end")
+	}
+	for line := range strings.Lines(said) {
+		if what, bad := strings.CutPrefix(line, "@bad "); bad {
+			t.Error(strings.TrimSpace(what))
+		}
+	}
+	if n := strings.Count(said, "@ok "); n < 30 {
+		t.Errorf("only %d things were seen to be good", n)
+	}
+}
+
+const storyUnit = `[Unit]
+After=multi-user.target
+[Service]
+ExecStart=/story
+StandardOutput=tty
+StandardError=journal
+TTYPath=/dev/ttyAMA0
+`
+
+// unpack puts a tree's files into the guest.
+func unpack(t *testing.T, b *archive, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for tr := tar.NewReader(f); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
+		switch mode := int(h.Mode & 0o7777); h.Typeflag {
+		case tar.TypeDir:
+			if name != "" && name != "." {
+				b.entry(name, 0o040000|mode, 0, 0, nil)
+			}
+		case tar.TypeSymlink:
+			b.entry(name, 0o120777, 0, 0, []byte(h.Linkname))
+		case tar.TypeLink:
+			b.entry(name, 0o120777, 0, 0, []byte("/"+strings.TrimPrefix(h.Linkname, "./")))
+		case tar.TypeReg:
+			body, err := io.ReadAll(tr)
+			if err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
+			b.entry(name, 0o100000|mode, 0, 0, body)
+		}
+	}
+}
+
+// debianPackage makes the box's package for the guest.
+func debianPackage(t *testing.T, dir, version string) string {
+	t.Helper()
+	out := filepath.Join(dir, version)
+	cmd := exec.CommandContext(t.Context(), "make", "-s", "-C", "../..", "debs", "VERSION="+version, "DEBS=arm64", "DEBPROGRAMS=sprechprobe", "DIST="+out)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %v\n%s", cmd, err, text)
+	}
+	return filepath.Join(out, "apt/pool/main/s/sprechprobe/sprechprobe_"+version+"_arm64.deb")
+}
