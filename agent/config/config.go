@@ -61,6 +61,8 @@ type Box struct {
 type Network struct {
 	Interface string           // empty: the one of the default route
 	Resolvers []netip.AddrPort // none: the system's
+	Address   netip.Prefix     // its own, for the system to set; not valid: the system's own ways
+	Gateway   netip.Addr       // valid exactly with Address
 }
 
 // Schedule says when the box looks.

@@ -23,7 +23,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/hal/button"
 )
 
-var comparable = cmpopts.EquateComparable(netip.AddrPort{})
+var comparable = cmpopts.EquateComparable(netip.AddrPort{}, netip.Prefix{}, netip.Addr{})
 
 const full = `profiles = ["webprax", "zpp-hd"]
 profile_dir = "/srv/profiles"
@@ -37,6 +37,8 @@ tenant = "acme"
 [network]
 interface = "br-lan.7"
 resolvers = ["192.168.1.1", "192.168.1.2:5353", "[fd00::1]:53", "fe80::1%eth0", "127.0.0.53"]
+address = "192.168.1.50/24"
+gateway = "192.168.1.1"
 [schedule]
 every = "1h30m"
 [central]
@@ -103,7 +105,7 @@ func fullConfig() config.Config {
 		Box:        config.Box{ID: "praxis-nord-1", Name: `Praxis "Nord", Empfang \ Süd`, Tenant: "acme"},
 		Network: config.Network{Interface: "br-lan.7", Resolvers: []netip.AddrPort{
 			addr("192.168.1.1:53"), addr("192.168.1.2:5353"), addr("[fd00::1]:53"), addr("[fe80::1%eth0]:53"), addr("127.0.0.53:53"),
-		}},
+		}, Address: netip.MustParsePrefix("192.168.1.50/24"), Gateway: netip.MustParseAddr("192.168.1.1")},
 		Schedule: config.Schedule{Every: 90 * time.Minute},
 		Relay:    config.Relay{Rehearse: true},
 		Central: config.Central{

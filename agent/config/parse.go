@@ -187,7 +187,46 @@ func network(at strict.Place, raw rawNetwork) Network {
 		once(at, n.Resolvers, r)
 		n.Resolvers = append(n.Resolvers, r)
 	}
+	n.Address, n.Gateway = fixed(at, raw)
 	return n
+}
+
+// fixed reads an address for a network that gives none. Without a gateway and name
+// servers the box would reach nothing with it.
+func fixed(at strict.Place, raw rawNetwork) (netip.Prefix, netip.Addr) {
+	if raw.Address == "" && raw.Gateway == "" {
+		return netip.Prefix{}, netip.Addr{}
+	}
+	address, err := netip.ParsePrefix(raw.Address)
+	if own := address.Addr(); err != nil || !usable(own) || address.Bits() < 8 || address.Bits() > own.BitLen()-2 {
+		at.Key("address").Errorf("%.60q: want the box's address with the length of its network, such as 192.168.178.50/24", raw.Address)
+		return netip.Prefix{}, netip.Addr{}
+	}
+	if own := address.Addr(); own.Is4() && (own == address.Masked().Addr() || own == last(address)) {
+		at.Key("address").Errorf("%s is that of the network, want the box's own in it", raw.Address)
+	}
+	gateway, err := netip.ParseAddr(raw.Gateway)
+	if err != nil || !usable(gateway) || !address.Contains(gateway) || gateway == address.Addr() {
+		at.Key("gateway").Errorf("%.60q: want the router's address in %v", raw.Gateway, address.Masked())
+	}
+	if len(raw.Resolvers) == 0 {
+		at.Key("address").Errorf("resolvers is missing: with a fixed address nobody tells the box its name servers")
+	}
+	return address, gateway
+}
+
+// usable reports whether one machine can have an address on a cable.
+func usable(a netip.Addr) bool {
+	return a.IsValid() && a.Zone() == "" && !a.Is4In6() && !a.IsUnspecified() && !a.IsLoopback() && !a.IsMulticast() && !a.IsLinkLocalUnicast()
+}
+
+// last is the last address of an IPv4 network.
+func last(p netip.Prefix) netip.Addr {
+	a := p.Masked().Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		a[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(a)
 }
 
 // validInterface is the kernel's own rule (dev_valid_name), for ASCII.

@@ -31,6 +31,8 @@ type rawBox struct {
 type rawNetwork struct {
 	Interface string   `toml:"interface"`
 	Resolvers []string `toml:"resolvers"`
+	Address   string   `toml:"address"`
+	Gateway   string   `toml:"gateway"`
 }
 
 type rawSchedule struct {

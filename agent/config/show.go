@@ -25,6 +25,10 @@ func (c Config) Show() string {
 	p.table("[network]")
 	p.set("interface", c.Network.Interface)
 	p.set("resolvers", words(c.Network.Resolvers))
+	if c.Network.Address.IsValid() {
+		p.set("address", c.Network.Address.String())
+		p.set("gateway", c.Network.Gateway.String())
+	}
 
 	p.table("[schedule]")
 	p.set("every", duration(c.Schedule.Every))

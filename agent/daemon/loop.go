@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -299,11 +300,14 @@ func (l *loop) judge() {
 	default:
 		l.face.truth = light.Show{State: light.Starting}
 	}
+	if l.setup.refused != "" { // somebody waits for it to be taken over
+		l.face.truth = light.Show{State: light.Unknown}
+	}
 	id := l.identity()
 	if id.Code != "" {
 		l.face.truth = l.face.truth.Unclaimed()
 	}
-	l.facts.Store(&panel.Facts{Report: l.last, Show: l.face.truth, Box: l.setup.box(), Key: id.Key, Code: id.Code})
+	l.facts.Store(&panel.Facts{Report: l.last, Show: l.face.truth, Box: l.setup.box(), Key: id.Key, Code: id.Code, Refused: l.setup.refused})
 }
 
 func (l *loop) identity() Identity {
@@ -332,7 +336,7 @@ func (l *loop) show() {
 
 // say writes changes to the log, and the verdict to the service manager.
 func (l *loop) say(before, r agent.Report) {
-	notify(l.opts.Log, fmt.Sprintf("STATUS=%s (%d findings)", r.Verdict, len(r.Findings)))
+	notify(l.opts.Log, "STATUS="+l.status(r))
 	if before.Schema == "" || before.Verdict != r.Verdict {
 		l.opts.Log.Info("verdict", "verdict", r.Verdict.String(), "took_ms", r.TookMS)
 	}
@@ -346,6 +350,16 @@ func (l *loop) say(before, r agent.Report) {
 			l.opts.Log.Info("cleared", "code", string(f.Code), "profile", f.Profile, "target", f.Target)
 		}
 	}
+}
+
+// status is one line for the service manager.
+func (l *loop) status(r agent.Report) string {
+	text := fmt.Sprintf("%s (%d findings)", r.Verdict, len(r.Findings))
+	if l.setup.refused != "" {
+		wrong, _, _ := strings.Cut(l.setup.refused, "\n")
+		text += "; not taken over: " + wrong
+	}
+	return text
 }
 
 func has(fs []agent.Finding, f agent.Finding) bool {

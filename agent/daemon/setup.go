@@ -18,6 +18,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
+	"github.com/sprechprobe/sprechprobe/agent/provision"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/agent/wire/iperf3"
 	"github.com/sprechprobe/sprechprobe/hal/board"
@@ -41,6 +42,7 @@ type Setup struct {
 	own      bool               // the box proves who it is by a key of its own
 	named    config.Box         // by the configuration, before the vendor named it
 	id       *identity.Identity // its key; nil: none, or none yet
+	refused  string             // what is wrong with the installer's file; empty: nothing
 	clock    *clock             // the vendor's time; nil: he tells none
 }
 
@@ -63,7 +65,7 @@ func Load(c config.Config, b Build) (Setup, error) {
 	if err != nil {
 		return Setup{}, err
 	}
-	s := Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay, login: login, named: c.Box}
+	s := Setup{Config: c, Profiles: ps, Build: b, board: board.System{}.Detect().ID, relay: relay, login: login, named: c.Box, refused: provision.Refused(provision.Here)}
 	s.own = len(c.Central.Servers) > 0 && c.Box.Tenant == "" && c.Central.Credentials == "" && c.Central.NKeySeed == ""
 	if s.own {
 		// Whoever may not read the box's key can still look.

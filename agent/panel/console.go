@@ -18,6 +18,9 @@ type Facts struct {
 	Box    agent.Box
 	Key    string // the box's public key; may be empty
 	Code   string // for the vendor to claim the box by; empty: none, or it is claimed
+	// Refused is what is wrong with the installer's file on the boot partition;
+	// empty: nothing.
+	Refused string
 }
 
 // Console is the dialogue of a service console: it says what is the matter and
@@ -110,6 +113,9 @@ func (c *Console) status(d io.Writer, _ string) {
 		c.say(d, "con-none")
 	} else {
 		fmt.Fprintln(d, advice.Sentence(f.Report, c.Lang))
+	}
+	if f.Refused != "" {
+		c.say(d, "con-refused", "why", f.Refused)
 	}
 	c.say(d, "con-lamp", "looks", advice.LampLooks(light.Show{State: f.Show.State}.String(), c.Lang))
 }

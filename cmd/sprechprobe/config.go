@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent/config"
+	"github.com/sprechprobe/sprechprobe/agent/profile"
+	"github.com/sprechprobe/sprechprobe/agent/provision"
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/agent/uci"
 )
@@ -13,7 +15,7 @@ import (
 // configure checks, shows or makes a configuration.
 func configure(_ context.Context, e env, args []string) (int, error) {
 	if len(args) == 0 {
-		return exitUsage, fmt.Errorf("want check, show or init")
+		return exitUsage, fmt.Errorf("want check, show, init, sheet, adopt or from-uci")
 	}
 	if args[0] == "from-uci" {
 		return fromUCI(e, args[1:])
@@ -49,8 +51,17 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 			return exitUsage, err
 		}
 		fmt.Fprint(e.out, text)
+	case "adopt":
+		said, err := provision.Adopt(provision.Here, func(c config.Config) error {
+			_, err := profile.Load(c.ProfileDir, c.Profiles)
+			return err
+		})
+		if err != nil {
+			return exitFailed, fmt.Errorf("the file on the boot partition is not taken over: %w", err)
+		}
+		fmt.Fprintln(e.out, "sprechprobe:", said)
 	default:
-		return exitUsage, fmt.Errorf("no %q: want check, show, init or from-uci", args[0])
+		return exitUsage, fmt.Errorf("no %q: want check, show, init, sheet, adopt or from-uci", args[0])
 	}
 	return 0, nil
 }
