@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/agent/assess"
+	"github.com/sprechprobe/sprechprobe/agent/assignment"
 	"github.com/sprechprobe/sprechprobe/agent/config"
 	"github.com/sprechprobe/sprechprobe/agent/identity"
 	"github.com/sprechprobe/sprechprobe/agent/probe/link"
@@ -177,4 +179,24 @@ func (b Build) floor() time.Time {
 		return now
 	}
 	return b.Time
+}
+
+// Sheet is what the setup comes down to for those who have to know what is in
+// their network.
+func (s Setup) Sheet() advice.Sheet {
+	c := s.Config
+	out := advice.Sheet{
+		Box: s.box(), Profiles: s.Profiles, Every: c.Schedule.Every, Daily: assignment.Daily(s.Profiles, c.Schedule.Every),
+		Servers: c.Central.Servers, Beacon: c.Central.BeaconZone,
+	}
+	if c.Network.Address.IsValid() {
+		out.Address = c.Network.Address.String()
+	}
+	for _, r := range c.Network.Resolvers {
+		out.Resolvers = append(out.Resolvers, r.String())
+	}
+	if c.Page.Show != config.Never {
+		out.Page, out.Unclaimed = c.Page.Listen.String(), c.Page.Show == config.Unclaimed
+	}
+	return out
 }

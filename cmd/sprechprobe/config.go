@@ -24,6 +24,7 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 	f := flags("config")
 	f.StringVar(&src.path, "config", "", "")
 	f.StringVar(&src.profiles, "profile", "", "")
+	f.StringVar(&src.lang, "lang", "", "")
 	page := f.String("page", string(config.Unclaimed), "")
 	if err := parse(f, args[1:]); err != nil {
 		return exitUsage, err
@@ -51,6 +52,12 @@ func configure(_ context.Context, e env, args []string) (int, error) {
 			return exitUsage, err
 		}
 		fmt.Fprint(e.out, text)
+	case "sheet":
+		s, lang, err := src.speaking()
+		if err != nil {
+			return exitUsage, err
+		}
+		fmt.Fprint(e.out, s.Sheet().Text(lang))
 	case "adopt":
 		said, err := provision.Adopt(provision.Here, func(c config.Config) error {
 			_, err := profile.Load(c.ProfileDir, c.Profiles)

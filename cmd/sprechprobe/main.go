@@ -48,7 +48,7 @@ var commands = []command{
 	{"status", "[--config F] [--format text|json] [--lang de|en]", "what the running box says, by its newest round", status},
 	{"lights", "list|show STATE|identify|release [--config F] [--lang de|en]", "find and drive the lights of this board, and say what they mean", lights},
 	{"identity", identityArgs, "the box's key and claim code, and whose it is", showIdentity},
-	{"config", "check|show|init|sheet|adopt [--config F] [--profile P,Q] [--page never|unclaimed|always], or from-uci [FILE]", "check, show or make a configuration; a sheet for the practice's records; take over the boot partition's", configure},
+	{"config", "check|show|init|sheet|adopt [--config F] [--profile P,Q] [--page never|unclaimed|always] [--lang de|en], or from-uci [FILE]", "check, show or make a configuration; a sheet for the practice's records; take over the boot partition's", configure},
 	{"version", "", "version and platform", version},
 }
 
