@@ -87,6 +87,7 @@ var layers = map[string][]string{
 	"openwrt":                        {},
 	"packaging/openwrt/feed":         {},
 	"cmd/internal/buildinfo":         {},
+	"packaging/debian":               {},
 	"packaging/release":              {},
 	"cmd/sprechprobe-fleet":          {"agent/...", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},
 	"cmd/sprechprobe-fleet/internal": {"agent", "agent/wire/...", "agent/advice", "agent/atomicfile", "agent/profile", "agent/strict", "cmd/sprechprobe-fleet/internal/...", "cmd/internal/buildinfo"},

@@ -53,7 +53,6 @@ func TestOnARealKernel(t *testing.T) {
 		"-kernel", filepath.Join(kernel, "vmlinuz"), "-initrd", initramfs, "-dtb", tree(t, qemu, dtc, dir),
 		"-append", "console=ttyAMA0 quiet panic=-1 rdinit=/init")...)
 	said := run(t, cmd, qmp)
-	t.Logf("guest:\n%s", said)
 	if !strings.Contains(said, endMark+"0") {
 		t.Error("the tests in the guest did not pass")
 	}
@@ -172,6 +171,7 @@ func run(t *testing.T, cmd *exec.Cmd, qmp string) string {
 	var said strings.Builder
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		fmt.Fprintln(&said, lines.Text())
+		t.Log(lines.Text())
 		if strings.Contains(lines.Text(), pressMark) {
 			if err := press(); err != nil {
 				t.Errorf("press the guest's button: %v", err)
