@@ -26,6 +26,7 @@ APT = \
   busybox:busybox \
   apt-utils:apt-ftparchive \
   lintian:lintian \
+  systemd-container:systemd-nspawn \
   shellcheck:shellcheck \
   mandoc:mandoc \
   gnupg:gpg
@@ -121,4 +122,4 @@ counterparts:
 # to install packages into.
 guest:
 	@.ci/guest-kernel "$(GUEST)"
-	@.ci/guest-root "$(GUEST)" arm64 armhf
+	@.ci/guest-root "$(GUEST)" arm64 armhf $$(dpkg --print-architecture)

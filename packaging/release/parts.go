@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -33,7 +32,10 @@ func partsOf(info *buildinfo.BuildInfo) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	root := goRoot()
+	root, err := goRoot()
+	if err != nil {
+		return nil, err
+	}
 	parts := []part{{Path: "std", Version: strings.TrimPrefix(info.GoVersion, "go")}}
 	if parts[0].Texts, err = texts(root); err != nil {
 		return nil, err
@@ -56,12 +58,9 @@ func partsOf(info *buildinfo.BuildInfo) ([]part, error) {
 	return parts, nil
 }
 
-func goRoot() string {
+func goRoot() (string, error) {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
-	if err != nil {
-		return runtime.GOROOT()
-	}
-	return strings.TrimSpace(string(out))
+	return strings.TrimSpace(string(out)), err
 }
 
 // moduleDirs says where the modules of this repository lie, by path@version.
