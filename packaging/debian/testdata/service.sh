@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the box as a service goes through, as root, in a Debian of its own
+# What the box goes through as a service, as root, in a Debian of its own. Every line
 # that it says begins with @ok or @bad; service_test.go passes them on.
 unit=sprechprobe.service
 
