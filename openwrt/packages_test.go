@@ -54,10 +54,11 @@ func makeFeeds(t *testing.T) feeds {
 		t.Skip("LEFT OUT: cross-builds are slow, and this run is a short one")
 	}
 	dir := t.TempDir()
-	tools := map[string]string{"NFPM": "github.com/goreleaser/nfpm/v2/cmd/nfpm", "FEED": "./packaging/openwrt/feed"}
-	for name, pkg := range tools {
+	tools := map[string]string{"NFPM": "-modfile=packaging/tools.mod github.com/goreleaser/nfpm/v2/cmd/nfpm", "FEED": "./packaging/openwrt/feed"}
+	for name, what := range tools {
 		tools[name] = filepath.Join(dir, name)
-		inRepository(t, []string{"CGO_ENABLED=0"}, "go", "build", "-o", tools[name], pkg)
+		args := append([]string{"build", "-o", tools[name]}, strings.Fields(what)...)
+		inRepository(t, []string{"CGO_ENABLED=0"}, "go", args...)
 	}
 	inRepository(t, nil, tools["FEED"], "key", filepath.Join(dir, "key"))
 	small, err := os.ReadFile("../packaging/mips.flags")
