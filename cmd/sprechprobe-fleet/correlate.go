@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
@@ -16,13 +18,33 @@ const (
 	providers = 5 * time.Minute  // between two looks for whose boxes are whose
 )
 
-// correlate tells outages from the faults of single practices, writes them on the
-// board, and shows findings with the causes that they have then, until ctx ends.
-func correlate(ctx context.Context, db *history.DB, reg *registry.Registry, board *incident.Board, log *slog.Logger) {
+// outages are the incidents that go on, for whoever asks. The zero value is empty;
+// it is safe for concurrent use.
+type outages struct {
+	mu   sync.Mutex
+	open []alert.Incident
+}
+
+func (o *outages) set(open []alert.Incident) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open = open
+}
+
+// all lists them, the gravest first; the list is not to be changed.
+func (o *outages) all() []alert.Incident {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.open
+}
+
+// correlate tells outages from the faults of single practices, makes them known,
+// and shows findings with the causes that they have then, until ctx ends.
+func correlate(ctx context.Context, db *history.DB, reg *registry.Registry, known *outages, log *slog.Logger) {
 	var w incident.Watch
 	var isps map[fleet.Address]string
 	var asked time.Time
-	known := map[string]bool{}
+	told := map[string]bool{}
 	t := time.NewTicker(looking)
 	defer t.Stop()
 	for {
@@ -40,17 +62,18 @@ func correlate(ctx context.Context, db *history.DB, reg *registry.Registry, boar
 				isps = next
 			}
 		}
-		open, ended := w.Look(time.Now(), speaking(reg, isps))
-		board.Set(open)
+		boxes := speaking(reg, isps)
+		open, ended := w.Look(time.Now(), boxes)
+		known.set(suffering(open, boxes))
 		changed := len(ended) > 0
 		for _, i := range open {
-			if !known[i.ID] {
-				known[i.ID], changed = true, true
+			if !told[i.ID] {
+				told[i.ID], changed = true, true
 				log.Warn("incident", "id", i.ID, "target", i.Target, "cause", i.Cause.String(), "isp", i.ISP, "from", i.FromAt, "boxes", i.Boxes, "of", i.Of)
 			}
 		}
 		for _, i := range ended {
-			delete(known, i.ID)
+			delete(told, i.ID)
 			log.Info("incident over", "id", i.ID, "target", i.Target, "until", i.UntilAt)
 		}
 		if changed {
@@ -72,6 +95,25 @@ func speaking(reg *registry.Registry, isps map[fleet.Address]string) []incident.
 			profiles[i] = p.Name
 		}
 		out = append(out, incident.Box{Address: a, ISP: isps[a], Profiles: profiles, Findings: b.Report.Findings})
+	}
+	return out
+}
+
+// suffering are incidents with the boxes that each concerns.
+func suffering(open []incident.Incident, boxes []incident.Box) []alert.Incident {
+	out := make([]alert.Incident, len(open))
+	at := map[string]int{}
+	for n, i := range open {
+		out[n] = alert.Incident{ID: i.ID, Cause: i.Cause.String(), Target: i.Target, Provider: i.ISP, StartedAt: i.FromAt,
+			Members: map[registry.Key]bool{}}
+		at[i.ID] = n
+	}
+	for _, b := range boxes {
+		for _, f := range b.Findings {
+			if i, ok := incident.Of(open, b.ISP, f); ok {
+				out[at[i.ID]].Members[registry.Key{Tenant: b.Tenant, Box: b.Box}] = true
+			}
+		}
 	}
 	return out
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
-	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relaydesk"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/settings"
@@ -177,9 +176,9 @@ func serve(ctx context.Context, e env, args []string) error {
 	reg := registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: log})
 	var room waitingRoom
 	var trouble atomic.Bool
-	var board incident.Board
+	var known outages
 	there := func() bool { return h.Connected() && !trouble.Load() }
-	web, err := s.portal.open(ln.Addr(), parts{registry: reg, bus: there, waiting: room.boxes, settings: own, console: e.err, log: log})
+	web, err := s.portal.open(ln.Addr(), parts{registry: reg, bus: there, waiting: room.boxes, incidents: known.all, settings: own, console: e.err, log: log})
 	if err != nil {
 		return err
 	}
@@ -193,7 +192,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	log.Info("serving", "dashboard", s.portal.base(ln.Addr())+"/", "bus", h.URL())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { keep(ctx, h, db, log); return nil })
-	g.Go(func() error { correlate(ctx, db, reg, &board, log); return nil })
+	g.Go(func() error { correlate(ctx, db, reg, &known, log); return nil })
 	g.Go(func() error { h.Watch(ctx, func(err error) { trouble.Store(err != nil) }); return nil })
 	g.Go(func() error {
 		restore(ctx, db, reg, log)
