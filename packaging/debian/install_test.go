@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 func makeDebs(dir string, env ...string) error {
-	cmd := exec.Command("make", "-s", "-C", "../..", "debs", "VERSION="+version, "DEBS=armhf", "DEBPROGRAMS=sprechprobe", "DIST="+dir)
+	cmd := exec.Command("make", "-s", "-C", "../..", "debs", "VERSION="+version, "COMMIT=1767225600", "DEBS=armhf", "DEBPROGRAMS=sprechprobe", "DIST="+dir)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
