@@ -67,14 +67,14 @@ func (n Need) Cost() int64 {
 const (
 	bound        = 30 * time.Second
 	idleTime     = time.Second
-	provingTime  = 2 * time.Second
-	shortTime    = 3 * time.Second        // of looking for what the line carries, if it is too little
-	fillingTime  = 5 * time.Second        // of looking for what it carries at most
-	fillingOmit  = time.Second            // while a connection finds its speed
-	mediaTime    = 2 * time.Second        // 500 datagrams, so that one lost one is not much
-	mediaBound   = 3 * time.Second        // a network without UDP keeps silent
-	slotTime     = 10 * time.Second       // of a line that is good enough
-	stockPause   = 300 * time.Millisecond // a stock server recovers from a client
+	provingTime  = 1800 * time.Millisecond // with the media beside it 1.5 MB for 5 Mbit/s
+	shortTime    = 3 * time.Second         // of looking for what the line carries, if it is too little
+	fillingTime  = 5 * time.Second         // of looking for what it carries at most
+	fillingOmit  = time.Second             // while a connection finds its speed
+	mediaTime    = 2 * time.Second         // 500 datagrams, so that one lost one is not much
+	mediaBound   = 3 * time.Second         // a network without UDP keeps silent
+	slotTime     = 10 * time.Second        // of a line that is good enough
+	stockPause   = 300 * time.Millisecond  // a stock server recovers from a client
 	stockTries   = 4
 	slotPatience = 2 * time.Second // that a slot is waited for on the spot
 

@@ -85,10 +85,10 @@ func (m *measuring) prove(ctx context.Context, d iperf3.Direction) error {
 	} else if !m.Capacity {
 		return nil
 	}
-	t := iperf3.Test{Duration: shortTime, Omit: fillingOmit}
+	t := iperf3.Test{Duration: shortTime, Omit: fillingOmit, Rate: int64(roomToFill * need)}
 	switch {
 	case m.Capacity:
-		t.Duration = fillingTime
+		t.Duration, t.Rate = fillingTime, 0
 	case !m.stock:
 		t.Congestion = greedy
 	}
@@ -200,8 +200,8 @@ func arrived(i iperf3.Interval) (n int64) {
 
 // certain reports whether the answer is known.
 func (w *watcher) certain(i iperf3.Interval, bytes int64) bool {
-	if w.test.Rate == 0 {
-		return false // looking for the capacity fills the line on purpose
+	if w.test.Omit > 0 {
+		return false // looking for what it carries fills the line on purpose
 	}
 	if i.Start < settled {
 		return w.jammed(time.Now())
