@@ -69,9 +69,10 @@ var types = []*sectionType{
 		{name: "language"},
 	}},
 	{name: "box", header: "[box]", options: []option{{name: "id"}, {name: "name"}, {name: "tenant"}}},
+	// Its addresses are netifd's affair.
 	{name: "network", header: "[network]", options: []option{{name: "interface"}, {name: "resolvers", kind: list}}},
 	{name: "schedule", header: "[schedule]", options: []option{{name: "every"}}},
-	{name: "relay", header: "[relay]", options: []option{{name: "username"}, {name: "password_file"}}},
+	{name: "relay", header: "[relay]", options: []option{{name: "username"}, {name: "password_file"}, {name: "rehearse", kind: flag}}},
 	{name: "bandwidth", header: "[bandwidth]", options: []option{
 		{name: "server"}, {name: "user"}, {name: "password_file"}, {name: "key_file"}, {name: "every"},
 		{name: "closed", kind: list}, {name: "window"}, {name: "zone"},

@@ -44,7 +44,7 @@ func TestMistakes(t *testing.T) {
 		{"run --config " + bad, []string{bad + ":4", "schedule.every", "10s"}},
 		{"config check --config " + bad, []string{bad + ":4"}},
 		{"run --config " + v.dir + "/nowhere.toml", []string{"nowhere.toml"}},
-		{"config", []string{"check, show or init"}},
+		{"config", []string{"check, show, init, sheet, adopt or from-uci"}},
 		{"lights dance", []string{`no "dance"`}},
 		{"lights show", []string{"show what"}},
 		{"lights show green", []string{`unknown state "green"`, "ready"}},

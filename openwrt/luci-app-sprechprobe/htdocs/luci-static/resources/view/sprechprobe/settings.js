@@ -97,6 +97,9 @@ return view.extend({
 			_('Credentials for the relays (TURN) of the video services.'));
 		text(s, 'username', _('User'), null, 'sprechprobe');
 		text(s, 'password_file', _('File of the password'), null, '/etc/sprechprobe/relay.password', aPath);
+		o = s.option(form.Flag, 'rehearse', _('Rehearse a call'), _('Once a day, through the relay: half a minute, up to 3 MB each way.'));
+		o.rmempty = false;
+		o.default = '1';
 
 		s = m.section(form.NamedSection, 'bandwidth', 'bandwidth', _('Measurements'),
 			_('How much the line carries. Without a server nothing is measured.'));
