@@ -241,6 +241,10 @@ var matrix = []struct {
 		}},
 	{id: "D24 no room for new connections", want: "nat-table-full", verdict: "limited", caps: "lll", cause: agent.CausePractice,
 		edit: func(w *world) { w.add(many(agent.ProbeFlows, 40, 22)).add(many(agent.ProbeBurst, 60, 60)) }},
+	{id: "new connections answered seconds late, many not in time", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			w.add(many(agent.ProbeFlows, 40, 1).With(agent.RTT, 1800)).add(many(agent.ProbeBurst, 60, 60).With(agent.RTT, 315))
+		}},
 	{id: "D27 many packets at once are dropped", want: "udp-rate-limited", verdict: "limited", caps: "lll", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("stun", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 36)) }},
 	{id: "X25 nearly all of them", want: "udp-rate-limited", verdict: "blocked", caps: "lln", cause: agent.CausePractice,

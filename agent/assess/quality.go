@@ -155,11 +155,20 @@ func udpRateLimited(v *view, _ agent.Profile) []claim {
 func natTableFull(v *view, _ agent.Profile) []claim {
 	i, fresh, ok := v.lossIn(agent.ProbeFlows, 20)
 	j, old, also := v.lossIn(agent.ProbeBurst, 30)
-	if !ok || !also || fresh < 0.1 || old > 0.05 {
+	if !ok || !also || fresh < 0.1 || old > 0.05 || v.slower(i, j) {
 		return nil
 	}
 	sent, lost := series(&v.evidence[i])
 	return one(found([]int{i, j}, "", "lost", whole(lost), "of", whole(sent)))
+}
+
+// slower reports whether one look's answers took much longer than another's: a
+// full table takes a flow or does not, but makes none wait.
+func (v *view) slower(one, other int) bool {
+	const much = 200 // ms
+	a, known := v.evidence[one].Values.Num(agent.RTT)
+	b, also := v.evidence[other].Values.Num(agent.RTT)
+	return known && also && a > 2*b+much
 }
 
 // natsIdleCut: an idle connection dies sooner than services expect. NATS servers

@@ -44,6 +44,11 @@ func (p Probes) explain(first []agent.Evidence, deep bool) []step {
 		out = append(out, maybe(p.Proxy, agent.ProbeProxy, firstWeb(first))...)
 	}
 	t, ok := carrier(first)
+	if deep && ok {
+		// A path that loses large packets explains much, so it must not be left to the
+		// end of a round that has none left.
+		out = append(out, maybe(p.MTU, agent.ProbeMTU, t)...)
+	}
 	if !ok && !slices.ContainsFunc(first, func(e agent.Evidence) bool { return service(e) && !bad(e) }) {
 		t, ok = anywhere(first)
 	}
@@ -183,15 +188,14 @@ func stumbled(e agent.Evidence) bool {
 }
 
 // load are the looks that put packets on the line by the dozen, one after the
-// other: how large they may be, then many at once while the gateway is asked
-// too, then many new flows where something has failed.
+// other: many at once while the gateway is asked too, then many new flows where
+// something has failed.
 func (p Probes) load(first []agent.Evidence) [][]step {
 	t, ok := carrier(first)
 	if !ok {
 		return nil
 	}
 	out := [][]step{
-		maybe(p.MTU, agent.ProbeMTU, t),
 		append(maybe(p.Burst, agent.ProbeBurst, t), maybe(p.Gateway, agent.ProbeGateway, agent.Target{})...),
 	}
 	if slices.ContainsFunc(first, stumbled) {

@@ -108,7 +108,7 @@ func TestLoadComesLast(t *testing.T) {
 	d := newDesk()
 	d.answer["web video.example:443/tcp 203.0.113.7"] = is(agent.Silent, agent.Timeout)
 	d.explained(t, true, stun, turn, web)
-	load := []string{"mtu", "burst", "flows", "gateway"}
+	load := []string{"burst", "flows", "gateway"}
 	loaded := false
 	for _, q := range d.asked {
 		is := slices.Contains(load, strings.Fields(q)[0])

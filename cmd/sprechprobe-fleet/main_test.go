@@ -262,14 +262,14 @@ func TestHistory(t *testing.T) {
 	defer stop()
 	deadline := time.Now().Add(30 * time.Second)
 	for got := -1; got != 29; {
-		resp, err := http.Get(page + "api/boxes")
+		resp, err := http.Get(page + "api/v1/boxes?limit=100")
 		if err != nil {
 			t.Fatal(err)
 		}
-		var all []shown
+		var all struct{ Boxes []shown }
 		err = json.NewDecoder(resp.Body).Decode(&all)
 		resp.Body.Close()
-		if got = len(all); err != nil || time.Now().After(deadline) {
+		if got = len(all.Boxes); err != nil || time.Now().After(deadline) {
 			t.Fatalf("the page shows %d boxes after one was deleted, %v, want 29", got, err)
 		}
 		<-time.After(20 * time.Millisecond)

@@ -31,8 +31,8 @@ var calls = []row{
 		look: (*scene).rehearse, inject: func(s *scene) { s.denying(internet.TURNAddr.String(), "198.18.64.0-198.18.65.255") }},
 	{id: "D13c", what: "3 % lost on the way to the relay", want: "loss:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
 		inject: func(s *scene) { s.block("udp dport 5349 numgen random mod 100 < 3", "drop") }},
-	{id: "D14", what: "60 ms more on either way for some packets, and not for others", want: "jitter:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
-		inject: func(s *scene) { s.line(practice.Quality{RTT: 120 * time.Millisecond, Reorder: 0.4}) }},
+	{id: "D14", what: "40 ms more on either way for some packets, and not for others", want: "jitter:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
+		inject: func(s *scene) { s.line(practice.Quality{RTT: 80 * time.Millisecond, Reorder: 0.4}) }},
 	{id: "D26", what: "the relay has no room", want: "turn-quota:vendor", caps: "oll", verdict: agent.VerdictLimited,
 		inject: func(s *scene) {
 			s.relay(internet.Relay{Quota: 1})
