@@ -51,6 +51,8 @@ SHELL = /bin/bash
 
 # Packages tested side by side: most of their tests wait for something.
 SIDE ?= 4
+# Those that take longest begin first.
+LONG = ./hal/guest ./cmd/sprechprobe/matrix ./packaging/debian ./cmd/sprechprobe ./openwrt
 
 .PHONY: help build test lab fuzz bench lint demo dist programs clean counterparts guest
 
@@ -61,7 +63,7 @@ build: ## both programs into bin/
 	$(BUILD) -o bin/ ./cmd/...
 
 test: counterparts lint ## everything, against real counterparts where they can be had
-	$(GO) test -p $(SIDE) -timeout 30m ./...
+	$(GO) test -p $(SIDE) -timeout 30m $(LONG) ./...
 	CGO_ENABLED=1 $(GO) test -p $(SIDE) -timeout 30m -race -short ./agent/... ./hal/...
 
 lab: counterparts ## the fault matrix, played: every fault, every oddity 20 times, then both cores busy

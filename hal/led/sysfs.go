@@ -180,7 +180,7 @@ func (l *classLED) arm(now string) error {
 		}
 	}
 	err := l.write("duration", strconv.FormatInt(l.hold.Milliseconds(), 10))
-	for range 20 {
+	for range 100 { // 5 s, for the rule may have to wait for its turn while a system starts
 		if !errors.Is(err, fs.ErrPermission) {
 			break
 		}
