@@ -127,4 +127,4 @@ counterparts:
 # to install packages into.
 guest:
 	@.ci/guest-kernel "$(GUEST)"
-	@.ci/guest-root "$(GUEST)" arm64 armhf $$(dpkg --print-architecture)
+	@.ci/guest-root "$(GUEST)" $(if $(SPRECHPROBE_DEBIAN_GUEST),arm64) armhf $$(dpkg --print-architecture)
