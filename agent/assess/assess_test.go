@@ -239,6 +239,15 @@ var matrix = []struct {
 		edit: func(w *world) {
 			w.add(many(agent.ProbeGateway, 20, 14).With(agent.Jitter, 22).With(agent.RTT, 40)).add(many(agent.ProbeBurst, 60, 60).With(agent.RTT, 20).With(agent.RTTMax, 24))
 		}},
+	{id: "one answer was slow, those to many questions were not", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			var stun agent.Target
+			w.on("stun", func(e agent.Evidence) agent.Evidence {
+				stun = e.Target
+				return e.With(agent.RTT, 400).With(agent.Sends, 1)
+			})
+			w.add(agent.See(agent.ProbeBurst, stun, agent.Answered, "").With(agent.Sent, 60).With(agent.Received, 60).With(agent.RTT, 12))
+		}},
 	{id: "D24 no room for new connections", want: "nat-table-full", verdict: "limited", caps: "lll", cause: agent.CausePractice,
 		edit: func(w *world) { w.add(many(agent.ProbeFlows, 40, 22)).add(many(agent.ProbeBurst, 60, 60)) }},
 	{id: "new connections answered seconds late, many not in time", want: "", verdict: "ready", caps: "ooo",

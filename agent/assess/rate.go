@@ -259,9 +259,9 @@ func distant(v *view, pr agent.Profile) []claim {
 	return graded(c, ms, t.RTTWarnMS, t.RTTBadMS, 1, hardly())
 }
 
-// nearest is the quickest answer of a profile's STUN servers, or else of its pages,
-// or what such answers have usually taken if that is less: one slow moment is none
-// of the line.
+// nearest is the quickest answer of a profile's STUN servers, to one question or to
+// many, or else of its pages, or what such answers have usually taken if that is
+// less: one slow moment is none of the line.
 func (v *view) nearest(pr agent.Profile) (look int, ms float64, ok bool) {
 	quickest := func(service agent.Service, tr agent.Transport, time func(*agent.Evidence) (float64, bool)) {
 		for _, i := range v.looksAt(targets(pr, service, tr)) {
@@ -272,6 +272,12 @@ func (v *view) nearest(pr agent.Profile) (look int, ms float64, ok bool) {
 		}
 	}
 	quickest(agent.STUN, agent.UDP, trip)
+	for _, i := range append(v.of(agent.ProbeBurst), v.of(agent.ProbeMTU)...) {
+		e := &v.evidence[i]
+		if took, timed := trip(e); ok && answered(e) && timed && took < ms && e.Target.Addr == v.evidence[look].Target.Addr {
+			look, ms = i, took
+		}
+	}
 	if !ok {
 		quickest(agent.HTTPS, agent.TCP, func(e *agent.Evidence) (float64, bool) { return e.Values.Num(agent.ConnectTime) })
 	}

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"maps"
-	"math/rand/v2"
+	"math"
 	"net"
 	"net/netip"
 	"slices"
@@ -60,6 +60,12 @@ func (n *Names) look() (Zone, int) {
 	return n.zone, n.asked - 1
 }
 
+// drops reports whether a question, by its number, is one that stays unanswered:
+// they are spread evenly, so that a few show the share.
+func (z *Zone) drops(count int) bool {
+	return math.Floor(float64(count+1)*z.Drop) > math.Floor(float64(count)*z.Drop)
+}
+
 // serveUDP answers until the socket is closed.
 func (n *Names) serveUDP(c net.PacketConn) {
 	buf := make([]byte, 4096)
@@ -69,7 +75,7 @@ func (n *Names) serveUDP(c net.PacketConn) {
 			return
 		}
 		z, count := n.look()
-		if rand.Float64() < z.Drop {
+		if z.drops(count) {
 			continue
 		}
 		answer := z.answer(buf[:size], count)
@@ -90,7 +96,7 @@ func (n *Names) serveTCP(c net.Conn) {
 			return
 		}
 		z, count := n.look()
-		if rand.Float64() < z.Drop {
+		if z.drops(count) {
 			continue
 		}
 		answer := z.answer(q, count)
