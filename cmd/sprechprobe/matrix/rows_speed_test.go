@@ -27,8 +27,8 @@ var fine = []row{
 }
 
 var poor = []row{
-	{id: "D13", what: "3 % of the packets lost", want: "loss:isp", caps: "lll", verdict: agent.VerdictLimited,
-		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{Loss: 0.03}) }},
+	{id: "D13", what: "3 % of the packets lost, but for those about names", want: "loss:isp", caps: "lll", verdict: agent.VerdictLimited,
+		look: (*scene).measure, inject: func(s *scene) { s.block("th dport != 53 th sport != 53 numgen random mod 100 < 3", "drop") }},
 	{id: "D15", what: "300 ms more to everywhere", want: "rtt:unknown", caps: "lll", verdict: agent.VerdictLimited,
 		inject: func(s *scene) { s.line(practice.Quality{RTT: 300 * time.Millisecond}) }},
 	{id: "D16", what: "1.5 Mbit/s up", profile: "zpp-hd", caps: "o--", verdict: agent.Ready, notes: "bw-hd:isp", hd: agent.No,
