@@ -11,7 +11,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -42,8 +41,9 @@ func bandwidth(ctx context.Context, e env, args []string) (int, error) {
 	for i, d := range m.directions {
 		m.test.Direction = d
 		res, err := m.run(ctx, e)
-		// A stock server takes nobody for a moment after a test.
-		for tries := 0; i > 0 && tries < 20 && errors.Is(err, syscall.ECONNREFUSED) && pause(ctx); tries++ {
+		// A stock server takes nobody for a moment after a test: it refuses,
+		// resets, or takes itself to be busy.
+		for tries := 0; i > 0 && tries < 20 && err != nil && res == nil && pause(ctx); tries++ {
 			res, err = m.run(ctx, e)
 		}
 		if err == nil || res != nil && len(res.Intervals) > 0 {

@@ -3,10 +3,12 @@ package main_test
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"fmt"
 	"net"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,6 +64,47 @@ func TestBandwidthForPeople(t *testing.T) {
 			t.Errorf("bandwidth %s speaks German:\n%s", tt.args, out)
 		}
 	}
+}
+
+// A stock server closes its door between two tests, and resets whoever stood in
+// it: the second direction is measured all the same.
+func TestBandwidthWaitsForTheServer(t *testing.T) {
+	at := stockIperf3(t)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	var reset atomic.Int32
+	go func() {
+		for n := 0; ; n++ {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if n == 2 || n == 3 { // after the control and the data connection of the first test
+				reset.Add(1)
+				_ = c.(*net.TCPConn).SetLinger(0)
+				c.Close()
+				continue
+			}
+			go pass(c, at)
+		}
+	}()
+	out, errOut, code := ours(t, "bandwidth", l.Addr().String(), "--time", "200ms", "--rate", "5M", "--lang", "en")
+	if code != 0 || !strings.Contains(out, "Download: arrived ") || !strings.Contains(out, "Upload: arrived ") || reset.Load() != 2 {
+		t.Errorf("exit %d, %d resets\n%s%s", code, reset.Load(), out, errOut)
+	}
+}
+
+// pass joins a connection with one to addr.
+func pass(c net.Conn, addr string) {
+	defer c.Close()
+	to, err := net.Dial("tcp4", addr)
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	go func() { _, _ = io.Copy(to, c); _ = to.(*net.TCPConn).CloseWrite() }()
+	_, _ = io.Copy(c, to)
 }
 
 // Tools that read iperf3 -J find what they look for.

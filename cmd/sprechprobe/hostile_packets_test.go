@@ -184,7 +184,7 @@ func datagrams(way func([]byte) [][]byte) func(*villain, []byte, func([]byte)) {
 // enough.
 func flood(way func([]byte) [][]byte) func(*villain, []byte, func([]byte)) {
 	return func(v *villain, q []byte, send func([]byte)) {
-		for sent := 0; sent < 1000; {
+		for sent := 0; sent < 300; {
 			for _, a := range way(q) {
 				send(a)
 				sent++
