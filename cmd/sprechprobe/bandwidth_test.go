@@ -3,8 +3,8 @@ package main_test
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"strings"
