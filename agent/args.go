@@ -92,6 +92,7 @@ var Args = map[Code][]string{
 	Loss:               {"percent", "limit"},
 	Jittery:            {"jitter_ms", "limit"},
 	Distant:            {"rtt_ms", "limit"},
+	TrendCongestion:    {"from", "until", "poor", "of"}, // hours by the clock on the wall; days
 	BandwidthPostponed: {"[host]"},
 	BandwidthCapped:    {"[down]", "[up]"},
 	CentralDown:        {"host"},

@@ -41,6 +41,7 @@ const (
 	ProbeRehearsal ProbeName = "rehearsal" // media as of a call, there and back through a TURN server
 	ProbeUplink    ProbeName = "uplink"    // the box's own way to report
 
+	ProbeTrend      ProbeName = "trend"      // the hours in which the line is regularly poor; only where there are such
 	ProbeAssignment ProbeName = "assignment" // the settings that the vendor assigns; only where they were not taken
 )
 
@@ -49,7 +50,7 @@ var Probes = []ProbeName{
 	ProbeSelf, ProbeLink, ProbeGateway, ProbeIPv6, ProbeDNS, ProbeProxy, ProbeCaptive, ProbeWeb,
 	ProbeHello, ProbeSTUN, ProbeMapping, ProbePath, ProbeMTU, ProbeBurst, ProbeFlows, ProbeTURN,
 	ProbeRelay, ProbeNATS, ProbePorts, ProbeWalk, ProbeIdle, ProbeUplink, ProbeAssignment,
-	ProbeBandwidth, ProbeRehearsal,
+	ProbeBandwidth, ProbeRehearsal, ProbeTrend,
 }
 
 // Outcome is what happened to one look. The zero value is NotLooked.

@@ -151,6 +151,7 @@ const (
 	Loss               Code = "loss"
 	Jittery            Code = "jitter"
 	Distant            Code = "rtt"
+	TrendCongestion    Code = "trend-congestion"
 	BandwidthPostponed Code = "bw-postponed"
 	BandwidthCapped    Code = "bw-capped"
 	CentralDown        Code = "central-down"
@@ -170,6 +171,6 @@ var Codes = []Code{
 	TURNAllBlock, TURNServer, TURNDPIPlain, TURNOpen, TURNAuth, TURNQuota, TURNRelay403, TURNNoMedia, TURNTCPOnly, TURNDPITLS, HighPortUDPBlock, NATEDM, NATEDMNoRelay, NATIPFlap,
 	NATDouble, NATCGN, NATShort, NATSIdleCut, GroupBlockAll, GroupBlockSome, GroupServer, WSStripped,
 	NATSProtoBad, PortRangeUDP, PortRangeTCP, PortRangePartial, PortRangeUnknown, BandwidthMin, BandwidthHD, Bloat,
-	Loss, Jittery, Distant, BandwidthPostponed, BandwidthCapped, CentralDown,
+	Loss, Jittery, Distant, TrendCongestion, BandwidthPostponed, BandwidthCapped, CentralDown,
 	CentralAuth, CentralFallback, ProfileRejected,
 }

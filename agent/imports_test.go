@@ -48,6 +48,7 @@ var layers = map[string][]string{
 	"agent/assess":                   {"agent"},
 	"agent/round":                    {"agent"},
 	"agent/schedule":                 {},
+	"agent/trend":                    {"agent/atomicfile", "agent/strict"},
 	"agent/spool":                    {},
 	"agent/schedule/quiet":           {},
 	"agent/strict":                   {},

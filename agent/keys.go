@@ -117,6 +117,11 @@ const (
 	TestBytes     Key = "test_bytes"
 	RetryIn       Key = "retry_in_s"
 	PutOff        Key = "put_off_by"
+	FromHour      Key = "from_hour"
+	UntilHour     Key = "until_hour"
+	PoorDays      Key = "poor_days"
+	LookedDays    Key = "looked_days"
+	InHours       Key = "in_hours"
 	LossBothWays  Key = "loss_ratio"
 	Reordered     Key = "reordered_count"
 	Duplicates    Key = "duplicate_count"
@@ -240,6 +245,11 @@ var Keys = map[Key]KeyInfo{
 	LocalDrops:    {Number, "datagrams that reached the box and found no room in it, 0 to 1"},
 	TestBytes:     {Number, "payload that the measurement moved, both directions"},
 	PutOff:        {Words, "why the last measurement was put off, by its reason; the figures are those of the one before"},
+	FromHour:      {Number, "hour by the practice's clock from which the line is regularly poor, 0 to 23"},
+	UntilHour:     {Number, "hour from which it is well again, likewise"},
+	PoorDays:      {Number, "days of the last two weeks on which the line was poor in those hours"},
+	LookedDays:    {Number, "days on which it was looked at in them"},
+	InHours:       {Fact, "it is one of those hours now"},
 	LossBothWays:  {Number, "packets of media lost on the way there and back, 0 to 1"},
 	Reordered:     {Number, "packets of media that came after a later one"},
 	Duplicates:    {Number, "packets of media that came again"},

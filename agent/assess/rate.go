@@ -287,6 +287,22 @@ func (v *view) nearest(pr agent.Profile) (look int, ms float64, ok bool) {
 	return look, ms, ok
 }
 
+// trendCongestion: at some hours of the day the line is poor time and again. Within
+// them that harms, for as long as it was so the last time; else it is worth knowing.
+func trendCongestion(v *view, _ agent.Profile) []claim {
+	ix := v.where(func(e *agent.Evidence) bool { return e.Probe == agent.ProbeTrend && answered(e) })
+	if len(ix) == 0 {
+		return nil
+	}
+	values := v.evidence[ix[0]].Values
+	num := func(k agent.Key) string { n, _ := values.Num(k); return whole(n) }
+	c := found(ix, "", "from", num(agent.FromHour), "until", num(agent.UntilHour), "poor", num(agent.PoorDays), "of", num(agent.LookedDays))
+	if now, _ := values.Flag(agent.InHours); !now {
+		c.info, c.harms = true, agent.Capabilities{}
+	}
+	return one(c)
+}
+
 // bandwidthPostponed: why there is no figure of now.
 func bandwidthPostponed(v *view, _ agent.Profile) []claim {
 	ix := v.of(agent.ProbeBandwidth)

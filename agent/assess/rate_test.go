@@ -26,6 +26,12 @@ func cleanCable() agent.Evidence {
 		With(agent.RTT, 1).With(agent.Jitter, 0)
 }
 
+// evenings is what the box remembers of a line that is poor from 17 to 20 hours.
+func evenings(now bool) agent.Evidence {
+	return agent.See(agent.ProbeTrend, agent.Target{}, agent.Answered, "").
+		With(agent.FromHour, 17).With(agent.UntilHour, 20).With(agent.PoorDays, 5).With(agent.LookedDays, 6).With(agent.InHours, now)
+}
+
 // What a measured line comes to, by the thresholds of its profile.
 var lines = []struct {
 	name, profile string
@@ -50,6 +56,11 @@ var lines = []struct {
 	{name: "X18 up below the minimum", profile: "zpp-hd", line: lineOf(16, 0.7), clean: true, want: "bw-min bw-hd", verdict: "limited",
 		caps: "l--", hd: agent.No, cause: agent.CauseISP},
 	{name: "webprax names no rate up", profile: "webprax", line: lineOf(16, 0.7), verdict: "ready", caps: "ooo"},
+
+	{name: "poor in the evening, and it is evening", profile: "webprax", line: evenings(true), want: "trend-congestion", verdict: "limited", caps: "ool",
+		cause: agent.CauseUnknown},
+	{name: "poor in the evening, and it is morning", profile: "zpp-hd", line: evenings(false), want: "trend-congestion", verdict: "ready", caps: "o--",
+		hd: agent.Unknown, cause: agent.CauseUnknown},
 
 	{name: "D13 loss", profile: "webprax", line: lineOf(16, 16).With(agent.UpLoss, 0.03), clean: true, want: "loss", verdict: "limited",
 		caps: "lll", cause: agent.CauseISP},

@@ -236,6 +236,8 @@ var rules = []rule{
 		maskedBy: join(noWorld, agent.LANUnstable), find: jitter, harms: someLost(agent.Limited)},
 	{code: agent.Distant, severity: agent.Minor, cause: agent.CauseISP,
 		maskedBy: join(noWorld, agent.LANUnstable, agent.LineFailover), find: distant, harms: someLost(agent.Limited)},
+	{code: agent.TrendCongestion, severity: agent.Minor, cause: agent.CauseUnknown, global: true,
+		maskedBy: noWorld, find: trendCongestion, harms: agent.Capabilities{agent.Group: agent.Limited, agent.HD: agent.Limited}},
 	{code: agent.BandwidthPostponed, severity: agent.Info, cause: agent.CauseUnknown, global: true,
 		maskedBy: noWorld, find: bandwidthPostponed},
 	{code: agent.BandwidthCapped, severity: agent.Info, cause: agent.CauseVendor,

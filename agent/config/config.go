@@ -75,7 +75,7 @@ type Schedule struct {
 type Relay struct {
 	Username     string // empty: no credentials
 	PasswordFile string // path of the password's file; set exactly with Username
-	Rehearse     bool   // calls, once a day, with these credentials or those that the vendor gives
+	Rehearse     bool   // calls, every 17 hours, with these credentials or those that the vendor gives
 }
 
 // Central is where the box reports to.

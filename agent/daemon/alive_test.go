@@ -59,7 +59,9 @@ func perform(t *testing.T, o Options, look agent.Probe, prepare ...func(*loop)) 
 		}
 		return agent.Stamp{At: time.Now()}
 	}
-	s.loop = newLoop(o, Setup{Config: config.Default()}, x, lit, agent.Report{})
+	c := config.Default()
+	c.StateDir = t.TempDir()
+	s.loop = newLoop(o, Setup{Config: c}, x, lit, agent.Report{})
 	for _, p := range prepare {
 		p(s.loop)
 	}

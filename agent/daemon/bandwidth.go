@@ -186,17 +186,7 @@ func (g *gauge) reserve(cost int64) (settle func(int64)) {
 
 // sound reports whether there is nothing in a look that a second one should
 // confirm: what is postponed or capped is no trouble of the line.
-func sound(p assess.Policy, e agent.Evidence) bool {
-	var b assess.Book
-	b.Add([]agent.Evidence{e})
-	for _, f := range assess.Assess(p, &b, nil, time.Time{}).Findings {
-		switch f.Code {
-		case agent.BandwidthMin, agent.BandwidthHD, agent.Bloat, agent.Loss, agent.Jittery, agent.Distant:
-			return false
-		}
-	}
-	return true
-}
+func sound(p assess.Policy, e agent.Evidence) bool { return !poor(p, []agent.Evidence{e}) }
 
 // target is where the server is, by the practice's own resolver.
 func (g *gauge) target(ctx context.Context) (agent.Target, agent.Reason) {
@@ -373,6 +363,7 @@ func (l *loop) takeGauged(ctx context.Context, o outcome) error {
 	why := l.pending
 	l.pending = ""
 	if o.look.Reason != agent.Cancelled {
+		l.diary.note(byBandwidth, o.occasion.policy, o.look)
 		l.examiner.aside.put(o.look)
 	}
 	o.occasion.done <- o.look

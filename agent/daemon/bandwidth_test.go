@@ -285,20 +285,20 @@ func TestGatewayIsWatched(t *testing.T) {
 	})
 }
 
-// diary is what happened, in its order.
-type diary struct {
+// tale is what happened, in its order.
+type tale struct {
 	mu    sync.Mutex
 	lines []string
 }
 
-func (d *diary) add(line string) {
+func (d *tale) add(line string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lines = append(d.lines, line)
 }
 
 // take is what happened since it was called last.
-func (d *diary) take() []string {
+func (d *tale) take() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := d.lines
@@ -307,9 +307,9 @@ func (d *diary) take() []string {
 }
 
 // gauging is a stage whose loop measures. Its rounds are told.
-func gauging(t *testing.T, i *instrument) (s *stage, told *diary) {
+func gauging(t *testing.T, i *instrument) (s *stage, told *tale) {
 	t.Helper()
-	told = &diary{}
+	told = &tale{}
 	probe := i.probe
 	i.probe = func(n bandwidth.Need) agent.Probe {
 		return func(ctx context.Context, at agent.Target) agent.Evidence {

@@ -54,8 +54,12 @@ type Identity struct {
 // Check makes one round with its retest and returns the report.
 func Check(ctx context.Context, s Setup, more More) agent.Report {
 	x := s.examiner()
+	d := s.diary(nil)
+	x.besides = d.evidence
 	if g := s.gauge(nil); more.Bandwidth && g != nil {
-		x.aside.put(g.look(ctx, occasion{policy: x.policy}))
+		e := g.look(ctx, occasion{policy: x.policy})
+		d.note(byBandwidth, x.policy, e)
+		x.aside.put(e)
 	}
 	up, stop := s.lookUplink(ctx)
 	defer stop()

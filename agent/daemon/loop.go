@@ -47,7 +47,8 @@ type loop struct {
 	renewed  <-chan struct{}    // the box is somebody else now
 	assigned <-chan struct{}    // the vendor has other settings for it
 
-	rehearser func() (rehearser, bool)      // what calls are rehearsed with
+	rehearser func() (rehearser, bool) // what calls are rehearsed with
+	diary     *diary
 	gauge     *gauge                        // nil: the bandwidth is not measured
 	gauging   chan occasion                 // "measure, as soon as no round is under way"
 	gauged    chan outcome                  // how that ended
@@ -95,7 +96,7 @@ func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *lo
 		timer: time.NewTimer(0), every: make(chan time.Duration, 1), lives: make(chan struct{}, 1),
 		gauging: make(chan occasion), gauged: make(chan outcome, 1), measure: make(chan struct{}, 1),
 	}
-	l.gauge = s.gauge(o.Log)
+	l.gauge, l.diary = s.gauge(o.Log), s.diary(o.Log)
 	l.plan()
 	l.judge()
 	return l
@@ -110,7 +111,7 @@ func (l *loop) plan() {
 // obey makes the loop do what the box's vendor wants.
 func (l *loop) obey(v *vendor) {
 	l.vendor, l.renewed, l.assigned = v, v.renew, v.assigned
-	l.examiner.besides = v.evidence
+	l.examiner.besides = func() []agent.Evidence { return append(v.evidence(), l.diary.evidence()...) }
 }
 
 // trigger asks for a round. One that is asked for already is enough.

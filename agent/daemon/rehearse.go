@@ -15,13 +15,15 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
 )
 
-// How often a box rehearses a call: soon after its start, once a day while all is
-// well, and every hour by sound alone while it is not, so that it is known when the
-// trouble ends. A whole rehearsal moves up to 3 MB each way and is made twice at
-// most, one by sound alone up to half a megabyte: 18 MB each way on the worst day.
+// How often a box rehearses a call: soon after its start, every 17 hours while all
+// is well, which in time brings it to each hour of the day, and every hour by sound
+// alone while it is not, so that it is known when the trouble ends. Where there was
+// trouble the day before it is also made at that hour, to know whether it comes
+// back. A whole rehearsal moves up to 3 MB each way and is made twice at most, one
+// by sound alone up to half a megabyte: 18 MB each way on the worst day.
 const (
 	rehearseFirst = time.Hour
-	rehearseEvery = 24 * time.Hour
+	rehearseEvery = 17 * time.Hour
 	rehearseAgain = time.Hour
 	mostRelays    = 2 // hosts that are rehearsed with
 	// rehearseLimit ends a rehearsal that comes to nothing before it counts as hung.
@@ -168,8 +170,9 @@ func (l *loop) rehearses(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
+		what := byCall
 		if again || l.practiceHours() {
-			s = s.brief()
+			s, what = s.brief(), bySound
 		}
 		es, ok := l.alone(ctx, func(ctx context.Context) []agent.Evidence {
 			return s.rehearse(ctx, s.report())
@@ -177,7 +180,8 @@ func (l *loop) rehearses(ctx context.Context) error {
 		if !ok {
 			return nil
 		}
-		due = rehearseEvery
+		l.diary.note(what, s.policy, es...)
+		due = l.diary.next(rehearseEvery)
 		if again = s.troubled(es); again || !said(es) {
 			due = rehearseAgain
 		}

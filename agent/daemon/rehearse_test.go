@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/assess"
 	"github.com/sprechprobe/sprechprobe/agent/probe/rehearsal"
 	"github.com/sprechprobe/sprechprobe/agent/profile"
+	"github.com/sprechprobe/sprechprobe/agent/trend"
 )
 
 var relayAddr = netip.MustParseAddr("192.0.2.20")
@@ -141,7 +143,7 @@ func rehearsing(t *testing.T, c *cast) (s *stage, told *[]string) {
 	return s, told
 }
 
-// A box rehearses by itself within the hour, then once a day, with nothing beside
+// A box rehearses by itself within the hour, then every 17, with nothing beside
 // it, and the round after it tells what was found.
 func TestRehearsesByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -165,10 +167,10 @@ func TestRehearsesByItself(t *testing.T) {
 				t.Errorf("%s beside a rehearsal", (*told)[k+1])
 			}
 		}
-		time.Sleep(20 * time.Hour)
+		time.Sleep(15 * time.Hour)
 		synctest.Wait()
 		if len(c.made) != 1 {
-			t.Errorf("%d rehearsals in 21 hours, want 1", len(c.made))
+			t.Errorf("%d rehearsals in 16 hours, want 1", len(c.made))
 		}
 		cancel()
 		<-done
@@ -220,6 +222,49 @@ func TestRoundEndsARehearsal(t *testing.T) {
 		synctest.Wait()
 		if want := []string{"rehearsed cancelled", "round"}; len(*told) < 2 || !slices.Equal((*told)[:2], want) {
 			t.Errorf("%v, want %v", *told, want)
+		}
+		cancel()
+		<-done
+	})
+}
+
+// A line that is congested every evening is found to be so within ten days, by
+// looks that cost a few megabytes: in the evening that limits, and in the morning
+// it is worth knowing.
+func TestFindsTheBadHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCast(t, func(at agent.Target) agent.Evidence {
+			if h := time.Now().UTC().Hour(); h >= 17 && h < 20 {
+				return lossy(0.03)(at)
+			}
+			return lossy(0)(at)
+		})
+		s, _ := rehearsing(t, c)
+		s.diary = &diary{kept: &trend.Diary{}, zone: time.UTC, now: time.Now, set: func() bool { return true }, log: slog.New(slog.DiscardHandler)}
+		s.examiner.besides = s.diary.evidence
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.rehearses(ctx) }()
+		for _, tt := range []struct {
+			day, hour int
+			want      string
+		}{{2, 21, ""}, {10, 18, "minor 17 20"}, {11, 9, "info 17 20"}} {
+			time.Sleep(time.Until(time.Date(2000, 1, 1+tt.day, tt.hour, 10, 0, 0, time.UTC)))
+			s.trigger(agent.OnCommand)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			got := ""
+			for _, f := range s.facts.Load().Report.Findings {
+				if f.Code == agent.TrendCongestion {
+					got = f.Severity.String() + " " + f.Args["from"] + " " + f.Args["until"]
+				}
+			}
+			if got != tt.want {
+				t.Errorf("day %d, %d h: %q, want %q", tt.day, tt.hour, got, tt.want)
+			}
+		}
+		if n := len(c.made); n > 120 {
+			t.Errorf("%d rehearsals in eleven days", n)
 		}
 		cancel()
 		<-done

@@ -165,7 +165,7 @@ func TestWhatBlocksHasItsStep(t *testing.T) {
 		agent.BoxPower, // the box's own matter
 		agent.Interrupted, agent.WANRedial, agent.MTULow, agent.IPv6Only, agent.IPv6Broken, agent.DNSSlow, agent.DNSDrift,
 		agent.CertSoon, agent.TURNOpen, agent.TURNAuth, agent.TURNRelay403, agent.HighPortUDPBlock, agent.NATEDM, agent.NATIPFlap, agent.NATDouble, agent.NATCGN,
-		agent.PortRangeUnknown, agent.BandwidthHD, agent.BandwidthPostponed, agent.BandwidthCapped, agent.CentralFallback, agent.ProfileRejected,
+		agent.PortRangeUnknown, agent.BandwidthHD, agent.TrendCongestion, agent.BandwidthPostponed, agent.BandwidthCapped, agent.CentralFallback, agent.ProfileRejected,
 	}
 	for _, c := range agent.Codes {
 		if _, ok := steps.Of(agent.Finding{Code: c, Severity: agent.Major}); ok == slices.Contains(stopsNothing, c) {
