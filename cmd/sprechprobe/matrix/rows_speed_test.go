@@ -12,6 +12,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
 	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
+	"github.com/sprechprobe/sprechprobe/agent/trend"
 )
 
 // How well the line carries a call: measured against the vendor's own reflector.
@@ -38,6 +39,9 @@ var poor = []row{
 var slow = []row{
 	{id: "D17", what: "1.5 Mbit/s down, below the rule", want: "bw-min:isp", caps: "ool", verdict: agent.VerdictLimited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 1_500_000}) }},
+	{id: "D19", what: "1.5 Mbit/s down, every evening and now", want: "bw-min:isp trend-congestion:unknown", caps: "ool", hd: agent.No, verdict: agent.VerdictLimited,
+		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{DownBitsPerS: 1_500_000}) },
+		record: evenings, unable: "the line is slow in fact; that it was so on evenings before is told by agent/trend from looks made up, as days are not to be waited for"},
 	{id: "D18", what: "5 Mbit/s up and a second of queue", profile: "zpp-hd", want: "bloat", notes: "bw-hd:isp", caps: "l--", verdict: agent.VerdictLimited,
 		look: (*scene).measure, inject: func(s *scene) { s.line(practice.Quality{UpBitsPerS: 5_000_000, Queue: time.Second}) }},
 	{id: "X16", what: "8 % of the packets lost, but for those about names", want: "loss:isp", caps: "lln", verdict: agent.Blocked,
@@ -79,6 +83,24 @@ func playLine(t *testing.T, lines []row) {
 func (s *scene) line(q practice.Quality) {
 	s.WANLine.Set(q)
 	s.later(func() { s.WANLine.Set(practice.Quality{}) })
+}
+
+// evenings adds what a box knows that has looked at the line five times a day for a
+// week, and found it poor from 17 to 20 hours. It is evening now.
+func evenings(es []agent.Evidence) []agent.Evidence {
+	now := time.Date(2026, 3, 9, 18, 30, 0, 0, time.UTC)
+	var looks []trend.Look
+	for d := range 7 {
+		for _, h := range []int{6, 11, 17, 19, 22} {
+			looks = append(looks, trend.Look{At: time.Date(2026, 3, 3+d, h, 0, 0, 0, time.UTC), Poor: h >= 17 && h < 20})
+		}
+	}
+	h, ok := trend.Find(looks, now, time.UTC)
+	if !ok {
+		return es
+	}
+	return append(es, agent.See(agent.ProbeTrend, agent.Target{}, agent.Answered, "").
+		With(agent.FromHour, h.From).With(agent.UntilHour, h.Until).With(agent.PoorDays, h.Poor).With(agent.LookedDays, h.Of).With(agent.InHours, h.Now))
 }
 
 // measure looks once, and at the bandwidth, against a reflector of the row's own.
