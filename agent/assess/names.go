@@ -305,11 +305,13 @@ func dnsSlow(v *view, _ agent.Profile) []claim {
 	return one(found(ix, "", "ms", whole(ms), "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver)))
 }
 
-// dnsFlaky: a good part of the questions is lost, too many for chance.
+// dnsFlaky: a good part of the questions is lost, too many for chance, and more than
+// what the line loses of anything: a question and its answer both cross it, and may
+// do so again behind the resolver.
 func dnsFlaky(v *view, _ agent.Profile) []claim {
-	const enough, many, share = 8, 3, 0.1
+	const enough, many, share, crossings = 8, 3, 0.1, 4
 	ix, sent, lost, _ := v.asked()
-	if sent < enough || lost < many || lost/sent < share {
+	if sent < enough || lost < many+crossings*v.lossy()*sent || lost/sent < share {
 		return nil
 	}
 	return one(found(ix, "", "lost", whole(lost), "of", whole(sent), "resolver", v.evidence[ix[0]].Values.Text(agent.Resolver)))

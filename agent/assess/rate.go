@@ -216,6 +216,17 @@ func hardly() agent.Capabilities {
 	return c
 }
 
+// lossy is the share of packets that the line was measured to lose, 0 to 1; 0 where
+// nobody has measured it.
+func (v *view) lossy() (ratio float64) {
+	for _, pr := range v.profiles {
+		if _, r, ok := v.worstCall(pr, agent.LossBothWays, halfOfBothWays, agent.DownLoss, agent.UpLoss); ok {
+			ratio = max(ratio, r)
+		}
+	}
+	return ratio
+}
+
 // packetLoss: packets of a transfer like that of a call get lost.
 func packetLoss(v *view, pr agent.Profile) []claim {
 	i, ratio, ok := v.worstCall(pr, agent.LossBothWays, halfOfBothWays, agent.DownLoss, agent.UpLoss)

@@ -1,6 +1,8 @@
 package assess_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +99,26 @@ var lines = []struct {
 		want: "bw-postponed", verdict: "ready", caps: "o--", cause: agent.CauseVendor},
 	{name: "server silent", profile: "zpp-hd", line: agent.See(agent.ProbeBandwidth, reflect, agent.Silent, agent.Timeout),
 		want: "bw-postponed", verdict: "ready", caps: "o--", cause: agent.CauseUnknown},
+}
+
+// A line that loses packets loses questions for names too: that is one trouble, not
+// two. More than that is the resolver's.
+func TestLossTakesNamesToo(t *testing.T) {
+	for _, tt := range []struct {
+		loss float64
+		lost float64 // of each six questions
+		want string
+	}{{0.03, 1, "loss"}, {0.03, 3, "dns-flaky loss"}, {0, 1, "dns-flaky"}, {0.08, 2, "loss"}} {
+		w := newWorld("webprax").on("dns", func(e agent.Evidence) agent.Evidence {
+			return e.With(agent.RTT, 9).With(agent.Sent, 6).With(agent.Received, 6-tt.lost)
+		})
+		w.add(lineOf(16, 16).With(agent.UpLoss, tt.loss)).add(cleanCable())
+		fs := w.judge().Findings
+		slices.SortFunc(fs, func(a, b agent.Finding) int { return strings.Compare(string(a.Code), string(b.Code)) })
+		if got := codes(fs); got != tt.want {
+			t.Errorf("%.0f %% of the packets and %.0f of 6 questions lost: %q, want %q", tt.loss*100, tt.lost, got, tt.want)
+		}
+	}
 }
 
 func TestLine(t *testing.T) {
