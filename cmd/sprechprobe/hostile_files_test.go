@@ -142,7 +142,7 @@ func TestHostileNamedFiles(t *testing.T) {
 			t.Run(entry+" is a "+o.name, func(t *testing.T) {
 				path := filepath.Join(v.dir, fmt.Sprintf("%s%d", entry, i))
 				o.make(t, path)
-				file := v.write(t, fmt.Sprintf("%s%d.toml", entry, i), fmt.Appendf(nil, config+"[lights]\ndriver = \"none\"\n", path))
+				file := v.write(t, fmt.Sprintf("%s%d.toml", entry, i), fmt.Appendf(nil, "state_dir = %q\n"+config+"[lights]\ndriver = \"none\"\n", filepath.Join(v.dir, "state"), path))
 				want := 64
 				if entry != "password_file" {
 					want = 1
