@@ -110,6 +110,9 @@ type Profile struct {
 	Contact    string // who answers questions; may be empty
 	Targets    []Target
 	Thresholds Thresholds
+	// Capacity asks what the practice's line carries at most, which fills it for some
+	// seconds.
+	Capacity bool
 }
 
 // Offers reports whether any target of the profile feeds c.

@@ -72,12 +72,12 @@ func (s Setup) gauge(log *slog.Logger) *gauge {
 
 // need is what has to be proven: what any of the profiles asks for.
 func (g *gauge) need(o occasion) bandwidth.Need {
-	var n bandwidth.Need
+	n := bandwidth.Need{Box: g.box, Login: g.login, Capacity: g.config.Capacity}
 	for _, p := range o.policy.Used() {
 		of := bandwidth.Of(p.Thresholds)
 		n.Down, n.Up = max(n.Down, of.Down), max(n.Up, of.Up)
+		n.Capacity = n.Capacity || p.Capacity
 	}
-	n.Box, n.Login, n.Capacity = g.box, g.login, g.config.Capacity
 	n.Backup = func() bool { return o.spare }
 	return n
 }

@@ -143,6 +143,38 @@ func TestNeedOfProfiles(t *testing.T) {
 	}
 }
 
+// A profile may ask what the line carries at most, for the hours and the data that
+// the box has for it.
+func TestCapacityOfProfile(t *testing.T) {
+	monday := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC) // ten o'clock in Germany
+	for _, tt := range []struct {
+		name     string
+		at       time.Time
+		perDay   int64
+		looks    int
+		capacity bool
+	}{
+		{"after the practice's hours", monday.Add(11 * time.Hour), 50_000_000, 1, true},
+		{"in them", monday, 50_000_000, 1, false},
+		{"without data left", monday.Add(11 * time.Hour), 1000, 0, false},
+	} {
+		g := newInstrument(t, func(c *config.Bandwidth) { c.Closed, c.PerDay = config.Default().Bandwidth.Closed, tt.perDay }, lineOf(5.5, 5.5))
+		g.now = func() time.Time { return tt.at }
+		o := zpp(t)
+		if g.need(o).Capacity {
+			t.Error("nobody has asked for the capacity")
+		}
+		o.policy.Profiles[0].Capacity = true
+		g.look(t.Context(), o)
+		switch {
+		case len(g.asked) != tt.looks:
+			t.Errorf("%s: %d looks", tt.name, len(g.asked))
+		case tt.looks > 0 && (g.asked[0].Capacity != tt.capacity || g.asked[0].Most != tt.perDay):
+			t.Errorf("%s: %+v", tt.name, g.asked[0])
+		}
+	}
+}
+
 // In the practice's hours a look that somebody asks for is gentle, and so is one
 // of a box that does not know the time.
 func TestConsultingHours(t *testing.T) {

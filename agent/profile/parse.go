@@ -21,6 +21,7 @@ type rawProfile struct {
 	Date       string        `toml:"date"`
 	Contact    string        `toml:"contact"`
 	Thresholds rawThresholds `toml:"thresholds"`
+	Bandwidth  rawBandwidth  `toml:"bandwidth"`
 	Targets    []rawTarget   `toml:"target"`
 }
 
@@ -52,6 +53,10 @@ type rawThresholds struct {
 	JitterBadMS           *float64 `toml:"jitter_bad_ms"`
 }
 
+type rawBandwidth struct {
+	Capacity bool `toml:"full_capacity"`
+}
+
 // maxTargets keeps a round within its time.
 const maxTargets = 64
 
@@ -69,6 +74,7 @@ func Parse(file string, data []byte) (agent.Profile, error) {
 		Source: raw.Source, Date: raw.Date, Contact: raw.Contact,
 		Targets:    targets(doc, raw.Targets),
 		Thresholds: thresholds(doc.Key("thresholds"), raw.Thresholds),
+		Capacity:   raw.Bandwidth.Capacity,
 	}
 	if t := p.Thresholds; t.HDDownBitsPerS+t.HDUpBitsPerS > 0 && !p.Offers(agent.HD) {
 		doc.Key("thresholds").Errorf("limits of high definition, but no target feeds hd")

@@ -28,6 +28,11 @@
 //	[thresholds]                  # only those that the service names
 //	min_down_bits_per_s = 1_000_000
 //
+//	[bandwidth]
+//	full_capacity = true          # find out what the line carries at most, which fills
+//	                              # it, within the box's hours and data budget; left
+//	                              # out: prove the thresholds and no more
+//
 // # What feeds means
 //
 // A target feeds a capability that cannot work without it. Package assess takes

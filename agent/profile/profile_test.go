@@ -153,6 +153,8 @@ transports = ["udp", "tcp"]
 required = false
 [thresholds]
 hd_up_bits_per_s = 1.5e6
+[bandwidth]
+full_capacity = true
 `
 
 func TestParse(t *testing.T) {
@@ -173,6 +175,7 @@ func TestParse(t *testing.T) {
 			Feeds:    []agent.Capability{agent.Group, agent.HD},
 		}, inRange, overTCP},
 		Thresholds: agent.Thresholds{HDUpBitsPerS: 1.5e6},
+		Capacity:   true,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -29,7 +29,8 @@ type Need struct {
 	// Echo answers latency probes (STUN Binding over UDP); zero: the server
 	// does, at the port that is measured against.
 	Echo netip.AddrPort
-	// Capacity looks for what the line can do at most, even if it does enough.
+	// Capacity looks for what the line can do at most, even if it does enough; after
+	// everything else, so that this does not go short of data.
 	Capacity bool
 	// Backup reports whether the practice is on its backup line, where nothing
 	// is measured. Nil: there is none.
@@ -71,6 +72,7 @@ const (
 	shortTime    = 3 * time.Second         // of looking for what the line carries, if it is too little
 	fillingTime  = 5 * time.Second         // of looking for what it carries at most
 	fillingOmit  = time.Second             // while a connection finds its speed
+	leastFilling = time.Second             // that still says something, if the data end
 	mediaTime    = 2 * time.Second         // 500 datagrams, so that one lost one is not much
 	mediaBound   = 3 * time.Second         // a network without UDP keeps silent
 	slotTime     = 10 * time.Second        // of a line that is good enough
@@ -167,6 +169,9 @@ func (m *measuring) run(ctx context.Context) error {
 		}
 		m.media(ctx, d)
 	}
+	if first == nil && m.Capacity {
+		first = m.fill(ctx)
+	}
 	if first == nil {
 		return ctx.Err()
 	}
@@ -190,10 +195,13 @@ func (m *measuring) echoAt() netip.AddrPort {
 func (m *measuring) book(ctx context.Context) error {
 	var seen *reach.Result
 	c := iperf3.Client{Dial: dialer(&seen)}
+	q := iperf3.SlotRequest{Box: m.Box, Rate: int64(roomToFill * max(m.Down, m.Up)), TakesMS: slotTime.Milliseconds()}
+	if m.Capacity {
+		q.Rate = 0 // all that the server gives
+		q.TakesMS += 2 * (fillingOmit + fillingTime).Milliseconds()
+	}
 	var err error
-	m.slot, err = c.AskSlot(ctx, m.target.AddrPort().String(), iperf3.SlotRequest{
-		Box: m.Box, Rate: int64(roomToFill * max(m.Down, m.Up)), TakesMS: slotTime.Milliseconds(),
-	})
+	m.slot, err = c.AskSlot(ctx, m.target.AddrPort().String(), q)
 	wait := time.Duration(m.slot.InMS) * time.Millisecond
 	switch {
 	case seen != nil:

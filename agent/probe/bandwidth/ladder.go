@@ -71,42 +71,64 @@ func (m *measuring) need(d iperf3.Direction) float64 {
 	return m.Up
 }
 
-// prove measures one direction: up to the cap, and what the line carries at most
-// if that is less than is needed, or on request.
+// prove measures one direction: up to the cap, and what the line carries if that is
+// less than is needed.
 func (m *measuring) prove(ctx context.Context, d iperf3.Direction) error {
 	need := m.need(d)
-	if need > 0 {
-		rate, err := m.measure(ctx, d, iperf3.Test{
-			Duration: provingTime, Length: writeSize, NoDelay: true, TOS: background, Rate: int64(headroom * need),
-		})
-		if err != nil || rate >= need && !m.Capacity {
-			return err
-		}
-	} else if !m.Capacity {
+	if need <= 0 {
 		return nil
 	}
+	rate, err := m.measure(ctx, d, iperf3.Test{
+		Duration: provingTime, Length: writeSize, NoDelay: true, TOS: background, Rate: int64(headroom * need),
+	})
+	if err != nil || rate >= need {
+		return err
+	}
 	t := iperf3.Test{Duration: shortTime, Omit: fillingOmit, Rate: int64(roomToFill * need)}
-	switch {
-	case m.Capacity:
-		t.Duration, t.Rate = fillingTime, 0
-	case !m.stock:
+	if !m.stock {
 		t.Congestion = greedy
 	}
-	_, err := m.measure(ctx, d, t)
+	_, err = m.measure(ctx, d, t)
 	return err
+}
+
+// fill finds out what each direction carries at most. Where the data budget ends
+// that soon after it has found its speed, it is known nevertheless.
+func (m *measuring) fill(ctx context.Context) error {
+	for _, d := range []iperf3.Direction{iperf3.Down, iperf3.Up} {
+		if rate, ok := m.e.Values.Num(keysOf(d).rate); ok && rate < m.need(d) {
+			continue // it has been filled
+		}
+		if _, err := m.measure(ctx, d, iperf3.Test{Duration: fillingTime, Omit: fillingOmit}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fills reports whether a test takes all that the line carries.
+func fills(t iperf3.Test) bool { return t.Rate == 0 }
+
+// allowance is how much may have been moved by the end of a test, bytes; 0: no
+// limit. What fills the line down leaves as much for the way up.
+func (m *measuring) allowance(d iperf3.Direction, t iperf3.Test) int64 {
+	if m.Most > 0 && fills(t) && d == iperf3.Down {
+		return m.bytes + (m.Most-m.bytes)/2
+	}
+	return m.Most
 }
 
 // measure makes one test and notes its figures, bit/s.
 func (m *measuring) measure(ctx context.Context, d iperf3.Direction, t iperf3.Test) (float64, error) {
 	t.Direction, t.Slot = d, m.slot.Slot
-	w := &watcher{measuring: m, test: t}
+	w := &watcher{measuring: m, test: t, most: m.allowance(d, t)}
 	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began = time.Now() }}
 	res, err := m.test(ctx, c, t)
 	switch {
 	case w.strained:
 		m.bytes += w.all
 		return 0, postponed{reason: agent.LineInUse}
-	case w.spent:
+	case w.spent && (!fills(t) || w.until < leastFilling):
 		m.bytes += w.all
 		return 0, postponed{reason: agent.BudgetUsed}
 	case err != nil:
@@ -137,8 +159,11 @@ func (m *measuring) test(ctx context.Context, c iperf3.Client, t iperf3.Test) (*
 // note writes a direction's figures down.
 func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) float64 {
 	sum, k := res.Sum(d == iperf3.Up), keysOf(d)
-	m.bytes += max(sum.Sent.Bytes, sum.Received.Bytes)
-	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.rate, math.Round(sum.BitsPerS())).With(k.limit, w.limit(res, sum))
+	m.bytes += max(sum.Sent.Bytes, sum.Received.Bytes, w.all) // w.all has the omitted part
+	m.e = m.e.With(agent.TestBytes, m.bytes)
+	if fills(w.test) && beats(sum.BitsPerS(), m.e, k.rate, 1) || !fills(w.test) {
+		m.e = m.e.With(k.rate, math.Round(sum.BitsPerS())).With(k.limit, w.limit(res, sum))
+	}
 	if rtts, _ := m.echo.between(w.began.Add(settled), w.began.Add(settled+res.Test.Duration)); m.idle > 0 {
 		if loaded := median(rtts); loaded > 0 {
 			m.e = m.e.With(k.loaded, loaded)
@@ -168,11 +193,12 @@ func (w *watcher) limit(res *iperf3.Result, sum iperf3.Sum) string {
 type watcher struct {
 	*measuring
 	test  iperf3.Test
+	most  int64 // bytes that may have been moved by its end; 0: no limit
 	began time.Time
 	all   int64 // bytes that arrived
 	moved int64 // likewise, since the connection had found its speed
 	since time.Duration
-	until time.Duration
+	until time.Duration // the end of what counts so far
 
 	strained, spent bool // why it was ended
 }
@@ -182,7 +208,10 @@ func (w *watcher) progress(i iperf3.Interval) bool {
 	bytes := arrived(i)
 	w.all += bytes
 	w.strained = w.strained || w.Strained != nil && w.Strained()
-	w.spent = w.spent || w.Most > 0 && w.bytes+w.all >= w.Most
+	w.spent = w.spent || w.most > 0 && w.bytes+w.all >= w.most
+	if !i.Omitted {
+		w.until = i.End
+	}
 	return w.strained || w.spent || w.certain(i, bytes)
 }
 
@@ -209,7 +238,6 @@ func (w *watcher) certain(i iperf3.Interval, bytes int64) bool {
 	if w.moved == 0 {
 		w.since = i.Start
 	}
-	w.until = i.End
 	w.moved += bytes
 	return w.proven() || w.jammed(time.Now())
 }
@@ -246,7 +274,7 @@ func (w *watcher) jammed(now time.Time) bool {
 // had is left out: UDP may be blocked, which other probes say.
 func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
 	need := m.need(d)
-	if need <= 0 || m.Capacity {
+	if need <= 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, mediaBound)

@@ -58,6 +58,48 @@ func TestHalf(t *testing.T) {
 	}
 }
 
+// What the line carries at most is looked for after all that is needed, and known
+// also where the data budget ends that.
+func TestCapacity(t *testing.T) {
+	t.Parallel()
+	capped := func() *iperf3.Server {
+		return &iperf3.Server{Admit: func(context.Context, iperf3.Request) (iperf3.Grant, error) {
+			return iperf3.Grant{Rate: 40 * mbit}, nil
+		}}
+	}
+	for _, tt := range []struct {
+		name   string
+		most   int64
+		full   bool // it is found how fast the line is
+		putOff agent.Reason
+	}{
+		{"as much as it takes", 0, true, ""},
+		{"enough for some seconds", 35_000_000, true, ""},
+		{"enough for what is needed", 5_000_000, false, agent.BudgetUsed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			n := bandwidth.Need{Down: mbit, Up: mbit, Capacity: true, Most: tt.most}
+			e := bandwidth.Probe(n)(t.Context(), serve(t, capped(), "127.0.0.1:0"))
+			down, _ := e.Values.Num(agent.DownRate)
+			up, _ := e.Values.Num(agent.UpRate)
+			if e.Outcome != agent.Answered || e.Values.Text(agent.PutOff) != string(tt.putOff) {
+				t.Errorf("%v %v %v", e.Outcome, e.Reason, e.Values)
+			}
+			if down < mbit || up < mbit || tt.full != (down > 5*mbit && up > 5*mbit) {
+				t.Errorf("down %.0f, up %.0f", down, up)
+			}
+			if _, ok := e.Values.Num(agent.UpLoss); !ok {
+				t.Errorf("no datagrams were sent: %v", e.Values)
+			}
+			// Half a second is what is on its way when the data end.
+			if n, _ := e.Values.Num(agent.TestBytes); tt.most > 0 && n > float64(tt.most)+40*mbit/8/2 {
+				t.Errorf("%.0f bytes were moved, of %d", n, tt.most)
+			}
+		})
+	}
+}
+
 // farEcho answers latency probes after a while.
 func farEcho(t *testing.T, after time.Duration) netip.AddrPort {
 	t.Helper()
