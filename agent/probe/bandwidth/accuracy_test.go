@@ -2,8 +2,14 @@ package bandwidth_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"math"
 	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,82 +23,204 @@ import (
 // of 1514 bytes.
 const goodput = 1448.0 / 1514
 
-// TestAccuracy writes a table of what is measured on shaped lines, as parts of
-// what they carry. It judges nothing but that there are figures, and runs on
-// demand: its figures depend on the machine.
-func TestAccuracy(t *testing.T) {
+// The variables of the tests of accuracy, which take minutes and depend on the
+// machine, and therefore run on demand: ACCURACY turns them on, ACCURACY_RTT is how
+// much farther the server is, such as 20ms, and ACCURACY_MBIT is the only line to
+// look at.
+func onDemand(t *testing.T) {
+	t.Helper()
 	if os.Getenv("ACCURACY") == "" {
 		t.Skip("runs only with ACCURACY=1: it takes minutes")
 	}
+	lab.Program(t, "ip", "iproute2")
+	lab.Program(t, "tc", "iproute2")
+	lab.Program(t, "iperf3", "iperf3")
+}
+
+// far makes a line as the variables say, and returns how far the server is.
+func far(t *testing.T) time.Duration {
+	t.Helper()
+	line(t)
+	rtt, err := time.ParseDuration(os.Getenv("ACCURACY_RTT"))
+	if err == nil && rtt > 0 {
+		farther(t, rtt)
+	}
+	return rtt
+}
+
+// measurement is one way to measure a line.
+type measurement struct {
+	name   string
+	part   float64 // of the line's goodput that is offered; 0: all that goes
+	spends time.Duration
+	within float64 // of what is true
+}
+
+// The figures must be within 2 % on a full line after 5 s, and within 5 % of a cap
+// after 2 s; what the connection needs to find its speed does not count.
+var measurements = []measurement{
+	{"full", 0, 5 * time.Second, 0.02},
+	{"capped", 0.8, 2 * time.Second, 0.05},
+}
+
+// rounds is how often a line is measured at most until this machine has carried it.
+const rounds = 4
+
+// TestAccuracy compares what is measured on shaped lines with what they carry. A
+// round in which the shaper itself, or the wire, did not get on as told is made
+// again: such a line was a worse one. Debian's iperf3 measures beside it.
+func TestAccuracy(t *testing.T) {
+	onDemand(t)
 	if !lab.Inside(t) {
 		return
 	}
-	line(t)
-	var rtts []time.Duration
-	if s := os.Getenv("ACCURACY_RTT"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rtts = append(rtts, d)
-		farther(t, d)
-	}
+	rtt := far(t)
 	at := serveBehind(t)
-	rates := []int{500_000, 1 * mbit, 5 * mbit, 20 * mbit, 100 * mbit}
-	if os.Getenv("ACCURACY") == "p95" {
-		rates = nil
-	}
-	for _, rate := range rates {
-		shape(t, rate)
-		row := fmt.Sprintf("%5.1f Mbit/s, %v:", float64(rate)/mbit, rtts)
-		for _, d := range []iperf3.Direction{iperf3.Down, iperf3.Up} {
-			var c iperf3.Client
-			res, err := c.Run(context.Background(), at.AddrPort().String(), iperf3.Test{
-				Direction: d, Duration: 5 * time.Second, Omit: time.Second, Congestion: "cubic",
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			row += fmt.Sprintf("  %v %.3f", d, res.Sum(d == iperf3.Up).BitsPerS()/float64(rate)/goodput)
-			cap := int64(0.8 * goodput * float64(rate))
-			res, err = c.Run(context.Background(), at.AddrPort().String(), iperf3.Test{
-				Direction: d, Duration: 2 * time.Second, Rate: cap, Length: 1448,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			row += fmt.Sprintf(" capped %.3f", res.Sum(d == iperf3.Up).BitsPerS()/float64(cap))
+	debian := lab.Program(t, "iperf3", "iperf3")
+	lab.In(t, "server", func() {
+		lab.Start(t, exec.Command(debian, "-s", "--forceflush", "-p", "5301"), func(p *lab.Process) bool { return strings.Contains(p.Said(), "listening") })
+	})
+	for _, mbits := range []float64{0.5, 1, 5, 20, 100} {
+		if only := os.Getenv("ACCURACY_MBIT"); only != "" && only != fmt.Sprint(mbits) {
+			continue
 		}
-		t.Log(row)
-	}
-	shape(t, 20*mbit)
-	for range 3 {
-		row := "p95 of round trips on 20 Mbit/s:"
-		for _, d := range []iperf3.Direction{iperf3.Down, iperf3.Up} {
-			for _, cap := range []int64{0, 5.5 * mbit} {
-				p95, err := bandwidth.P95(context.Background(), at.AddrPort(), func() {
-					if cap == 0 {
-						<-time.After(3 * time.Second)
-						return
-					}
-					var c iperf3.Client
-					if _, err := c.Run(context.Background(), at.AddrPort().String(), iperf3.Test{
-						Direction: d, Duration: 3 * time.Second, Rate: cap, Length: 1448,
-					}); err != nil {
-						t.Error(err)
-					}
+		for _, m := range measurements {
+			for _, d := range []iperf3.Direction{iperf3.Down, iperf3.Up} {
+				t.Run(fmt.Sprintf("%g Mbit/s, %v, %v, %s", mbits, rtt, d, m.name), func(t *testing.T) {
+					shape(t, int(mbits*mbit))
+					m.judge(t, at, d, mbits*mbit)
 				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				row += fmt.Sprintf("  %v at %d: %v", d, cap, p95)
 			}
 		}
-		t.Log(row)
-		e := bandwidth.Probe(hd)(context.Background(), at)
-		if e.Outcome != agent.Answered {
-			t.Fatalf("%v %v", e.Outcome, e.Reason)
-		}
-		t.Logf("5 Mbit/s on 20: %v", e.Values)
 	}
+}
+
+// judge makes rounds until there is one in which the line was what it should be.
+func (m measurement) judge(t *testing.T, at agent.Target, d iperf3.Direction, rate float64) {
+	want := goodput * rate
+	if m.part > 0 {
+		want *= m.part
+	}
+	for range rounds {
+		got, carried := m.take(t, at, d, int64(m.part*goodput*rate))
+		stock := m.debian(t, d, int64(m.part*goodput*rate))
+		t.Logf("%.3f of what is true; the line passed %.3f; Debian's iperf3: %.3f", got/want, carried*goodput/want, stock/want)
+		if math.Abs(carried*goodput/want-1) > m.within/2 {
+			continue // this machine was late: no such line
+		}
+		if math.Abs(got/want-1) > m.within {
+			t.Errorf("%.0f bit/s are measured where %.0f are true", got, want)
+		}
+		return
+	}
+	t.Skipf("LEFT OUT: this machine did not carry such a line in %d rounds", rounds)
+}
+
+// take measures, and reads meanwhile what the shaper lets pass, bit/s of frames.
+func (m measurement) take(t *testing.T, at agent.Target, d iperf3.Direction, cap int64) (got, carried float64) {
+	test := iperf3.Test{Direction: d, Duration: m.spends, Omit: time.Second, Congestion: "cubic", Rate: cap}
+	if cap > 0 {
+		test.Length = 1448
+	}
+	read := make(chan float64, 1)
+	c := iperf3.Client{Began: func(*iperf3.Result) {
+		go func() {
+			<-time.After(test.Omit)
+			start, before := time.Now(), passed(t, d)
+			<-time.After(test.Duration)
+			read <- (passed(t, d) - before) * 8 / time.Since(start).Seconds()
+		}()
+	}}
+	res, err := c.Run(context.Background(), at.AddrPort().String(), test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.Sum(d == iperf3.Up).BitsPerS(), <-read
+}
+
+var sentBytes = regexp.MustCompile(`Sent (\d+) bytes`)
+
+// passed is what the shaper of a direction has let pass, bytes.
+func passed(t *testing.T, d iperf3.Direction) float64 {
+	dev := "wan0"
+	if d == iperf3.Down {
+		dev = "lan0"
+	}
+	out, err := exec.Command("ip", "netns", "exec", "router", lab.Program(t, "tc", "iproute2"), "-s", "qdisc", "show", "dev", dev).CombinedOutput()
+	found := sentBytes.FindSubmatch(out)
+	if err != nil || found == nil {
+		t.Errorf("tc: %v\n%s", err, out)
+		return 0
+	}
+	n, _ := strconv.ParseFloat(string(found[1]), 64)
+	return n
+}
+
+// debian is the receiver's figure of Debian's iperf3, bit/s; 0 where it found none.
+func (m measurement) debian(t *testing.T, d iperf3.Direction, cap int64) float64 {
+	args := []string{"-c", server, "-p", "5301", "-J", "-C", "cubic", "-O", "1", "-t", fmt.Sprint(int(m.spends.Seconds()))}
+	if cap > 0 {
+		args = append(args, "-l", "1448", "-b", fmt.Sprint(cap))
+	}
+	if d == iperf3.Down {
+		args = append(args, "-R")
+	}
+	out, err := exec.Command(lab.Program(t, "iperf3", "iperf3"), args...).Output()
+	var doc struct {
+		End struct {
+			Sum struct {
+				Rate float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+		}
+	}
+	if json.Unmarshal(out, &doc) != nil || err != nil {
+		t.Logf("iperf3: %v\n%s", err, out)
+	}
+	return doc.End.Sum.Rate
+}
+
+// TestSideEffect writes down what a capped test does to the round trips of others
+// on a line of 20 Mbit/s, and what a proof costs there: 95 of 100 are to wait
+// less than 2 ms longer, for at most 1.5 MB in each direction.
+func TestSideEffect(t *testing.T) {
+	onDemand(t)
+	if !lab.Inside(t) {
+		return
+	}
+	far(t)
+	at := serveBehind(t)
+	shape(t, 20*mbit)
+	for _, d := range []iperf3.Direction{iperf3.Down, iperf3.Up} {
+		least := time.Duration(math.MaxInt64)
+		for range rounds {
+			idle := p95(t, at, func() { <-time.After(3 * time.Second) })
+			loaded := p95(t, at, func() {
+				var c iperf3.Client
+				if _, err := c.Run(context.Background(), at.AddrPort().String(), iperf3.Test{
+					Direction: d, Duration: 3 * time.Second, Rate: 5.5 * mbit, Length: 1448,
+				}); err != nil {
+					t.Error(err)
+				}
+			})
+			t.Logf("%v: 95 of 100 round trips take %v, and %v beside a capped test", d, idle, loaded)
+			least = min(least, loaded-idle)
+		}
+		if least >= 2*time.Millisecond {
+			t.Errorf("%v: a capped test adds %v at least", d, least)
+		}
+	}
+	e := bandwidth.Probe(hd)(context.Background(), at)
+	bytes, _ := e.Values.Num(agent.TestBytes)
+	if t.Logf("5 Mbit/s on 20: %v", e.Values); e.Outcome != agent.Answered || bytes > 2*1.5e6 {
+		t.Errorf("%v %v, %.0f bytes", e.Outcome, e.Reason, bytes)
+	}
+}
+
+func p95(t *testing.T, at agent.Target, do func()) time.Duration {
+	t.Helper()
+	d, err := bandwidth.P95(context.Background(), at.AddrPort(), do)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }

@@ -26,7 +26,9 @@ type stream struct {
 	jitter  atomic.Uint64 // UDP receiver: float64 bits, s
 	calm    atomic.Bool   // jitter begins anew
 	over    atomic.Bool   // nothing more is read
-	first   atomic.Int64  // receiver: the first arrival, time since the run's start; 0: none
+	begun   atomic.Int64  // receiver: the first arrival, time since the run's start; 0: none
+	first   atomic.Int64  // receiver: the end of the first burst
+	opening atomic.Int64  // receiver: bytes of the first burst
 	last    atomic.Int64  // receiver: the newest arrival
 
 	transit  float64 // UDP receiver: of the newest datagram, s
@@ -51,14 +53,16 @@ type counts struct {
 	jitter                float64
 	cwnd, wnd, mss, pmtu  uint32
 	rtt, rttVar           time.Duration
-	firstArrived, arrived time.Duration // since the run's start
+	begun, first, arrived time.Duration // since the run's start, as the stream has them
+	opening               int64         // bytes of the first burst
 }
 
 func (s *stream) count(now time.Time, udp bool) counts {
 	c := counts{
 		at: now, bytes: s.bytes.Load(), packets: s.packets.Load(), lost: s.lost.Load(), late: s.late.Load(),
 		jitter: math.Float64frombits(s.jitter.Load()), retransmits: -1,
-		firstArrived: time.Duration(s.first.Load()), arrived: time.Duration(s.last.Load()),
+		begun: time.Duration(s.begun.Load()), first: time.Duration(s.first.Load()), arrived: time.Duration(s.last.Load()),
+		opening: s.opening.Load(),
 	}
 	switch {
 	case udp && !s.sends:
@@ -127,7 +131,10 @@ func (s *stream) sendTCP(r *run) error {
 			size = len(r.payload) // nobody sees where one write ends and another begins
 		}
 	}
-	for {
+	for anew := r.anew(); ; {
+		if anew() {
+			pace = newPacer(r.pace, time.Now())
+		}
 		n, ok := r.turn(&pace, size, r.t.Burst)
 		if !ok {
 			return nil
@@ -160,7 +167,7 @@ func (s *stream) recvTCP(r *run) error {
 			return ended(err)
 		}
 		s.bytes.Add(int64(n))
-		s.arrived(r)
+		s.arrived(r, n)
 		r.got(int64(n))
 		if wait := pace.took(time.Now(), n); wait > time.Millisecond && !r.rest(wait) {
 			return nil
@@ -168,11 +175,19 @@ func (s *stream) recvTCP(r *run) error {
 	}
 }
 
-// arrived notes the time of an arrival.
-func (s *stream) arrived(r *run) {
+// burst is how long the arrivals of one burst take: a sender that is paced hands
+// over more than a segment at once.
+const burst = 5 * time.Millisecond
+
+// arrived notes the time of an arrival of n bytes.
+func (s *stream) arrived(r *run, n int) {
 	now := max(int64(time.Since(r.start)), 1)
 	s.last.Store(now)
-	if s.first.Load() == 0 {
+	if s.begun.Load() == 0 {
+		s.begun.Store(now)
+	}
+	if now-s.begun.Load() < int64(burst) {
+		s.opening.Add(int64(n))
 		s.first.Store(now)
 	}
 }
