@@ -24,13 +24,14 @@ func FuzzServer(f *testing.F) {
 	f.Add(append(append([]byte(nil), whole...), 12), append(append([]byte(nil), someCookie...), 1, 2, 3), []byte{})
 	f.Add(append(append([]byte(nil), someCookie...), framed(`{"tcp":true,"reverse":true,"bandwidth":1000,"len":100,"time":1,"omit":1,"parallel":2}`)...), someCookie, someCookie)
 	f.Add(append(append([]byte(nil), someCookie...), framed(`{"tcp":true,"reverse":true,"len":100,"time":1,"omit":1,"parallel":2}`)...), someCookie, someCookie)
+	f.Add(append(append([]byte(nil), someCookie...), framed(`{"tcp":true,"reverse":true,"len":1,"time":40,"parallel":2}`)...), someCookie, someCookie)
+	f.Add(append(append([]byte(nil), someCookie...), framed(`{"tcp":true,"reverse":true,"len":1,"blockcount":90000000,"parallel":2}`)...), someCookie, someCookie)
 	f.Add(append(append([]byte(nil), slotCookie[:]...), framed(`{"box":"b","rate_bits_per_s":1,"takes_ms":5}`)...), []byte{}, someCookie)
 	f.Fuzz(func(t *testing.T, first, second, third []byte) {
 		s := &Server{
 			Slot: func(SlotRequest) SlotAnswer { return SlotAnswer{InMS: 5} },
-			// Pipes are so fast that time would stand still without a limit. It is low, for
-			// in a bubble each piece costs a timer, and a piece may be one byte.
-			Admit: func(context.Context, Request) (Grant, error) { return Grant{Rate: 8e3, Time: time.Minute}, nil },
+			// Pipes are so fast that time would stand still without a limit.
+			Admit: func(context.Context, Request) (Grant, error) { return Grant{Rate: 8e6, Time: time.Minute}, nil },
 		}
 		inBubble(t, s, func(t *testing.T, p *pipes) {
 			start := time.Now()

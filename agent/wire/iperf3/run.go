@@ -76,11 +76,11 @@ func (r *run) ended(s *stream, err error) {
 // begin starts the test.
 func (r *run) begin() {
 	r.began = true
-	size := max(r.t.Length, MinUDPLength)
-	if !r.t.UDP && r.pace == 0 && size >= worthFile {
-		size = max(size, fullSpeed)
+	size := r.t.Length
+	if !r.t.UDP {
+		size = r.piece()
 	}
-	r.payload = payload(size, r.t.Repeating)
+	r.payload = payload(max(size, MinUDPLength), r.t.Repeating)
 	if !r.t.UDP {
 		r.file = payloadFile(r.payload)
 	}
@@ -166,27 +166,26 @@ func (r *run) rest(d time.Duration) bool {
 	}
 }
 
-// claim takes up to n bytes from what may still be sent.
+// claim takes up to n bytes, or whole blocks of TCP, from what may still be sent.
 func (r *run) claim(n int) int {
-	if !r.t.bounded() || r.omitting.Load() {
+	unit := 1 // byte
+	switch {
+	case !r.t.bounded() || r.omitting.Load():
 		return n
+	case r.t.Bytes == 0:
+		unit = r.t.Length
 	}
-	if r.t.Bytes == 0 {
-		if r.left.Add(-1) < 0 {
-			return 0
-		}
-		return n
-	}
-	left := r.left.Add(-int64(n))
+	most := n / unit
+	left := r.left.Add(-int64(most))
 	switch {
 	case left >= 0:
 		return n
-	case left > -int64(n) && !r.t.UDP:
-		return n + int(left)
-	case left > -int64(n):
+	case left <= -int64(most):
+		return 0
+	case r.t.UDP:
 		return n // a datagram is sent whole or not at all
 	}
-	return 0
+	return (most + int(left)) * unit
 }
 
 // unclaim gives n bytes back.

@@ -114,23 +114,36 @@ func ended(err error) error {
 // readChunk is the most that is read at once.
 const readChunk = 256 << 10
 
+// segment is what one packet carries, bytes.
+const segment = 1448
+
 // smooth is the most that is moved at once where a cap is kept: 10 ms of it, but
 // a segment.
-func (r *run) smooth() int { return max(int(r.pace/8/100), 1448) }
+func (r *run) smooth() int { return max(int(r.pace/8/100), segment) }
+
+// piece is how much a TCP sender hands over at once, bytes: as the test says, but
+// not in crumbs. Nobody sees where one write ends and another begins, and whoever
+// asks for writes of one byte would keep a server busy with nothing.
+func (r *run) piece() int {
+	size, least := r.t.Length, defaultLength
+	switch {
+	case r.pace > 0:
+		if r.limited && r.t.Blocks == 0 {
+			size = min(size, r.smooth())
+		}
+		least = max(min(int(r.pace/8/100), segment), int(r.pace/8/1000)) // 10 ms of it, or 1 ms
+		least = min(least, fullSpeed)
+	case size >= worthFile && r.t.Blocks == 0:
+		least = fullSpeed
+	}
+	return size * max(least/size, 1) // a whole number of blocks, for whoever counts them
+}
 
 // sendTCP writes until the run halts or the amount is sent.
 func (s *stream) sendTCP(r *run) error {
 	out := newWriter(s.conn, r.payload, r.file, &s.bytes)
 	pace := newPacer(r.pace, time.Now())
-	size := r.t.Length
-	if r.t.Blocks == 0 {
-		switch {
-		case r.limited:
-			size = min(size, r.smooth())
-		case r.pace == 0:
-			size = len(r.payload) // nobody sees where one write ends and another begins
-		}
-	}
+	size := r.piece()
 	for anew := r.anew(); ; {
 		if anew() {
 			pace = newPacer(r.pace, time.Now())
