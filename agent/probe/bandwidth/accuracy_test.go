@@ -52,15 +52,19 @@ func far(t *testing.T) time.Duration {
 type measurement struct {
 	name   string
 	part   float64 // of the line's goodput that is offered; 0: all that goes
+	omit   time.Duration
 	spends time.Duration
 	within float64 // of what is true
 }
 
 // The figures must be within 2 % on a full line after 5 s, and within 5 % of a cap
-// after 2 s; what the connection needs to find its speed does not count.
+// after 2 s; what the connection needs to find its speed does not count. Slow start
+// ends in a queue that overflows, and a far line takes one round trip for each of
+// the lost segments: what TCP holds back until then would count as if it had come
+// later.
 var measurements = []measurement{
-	{"full", 0, 5 * time.Second, 0.02},
-	{"capped", 0.8, 2 * time.Second, 0.05},
+	{"full", 0, 3 * time.Second, 5 * time.Second, 0.02},
+	{"capped", 0.8, time.Second, 2 * time.Second, 0.05},
 }
 
 // rounds is how often a line is measured at most until this machine has carried it.
@@ -118,7 +122,7 @@ func (m measurement) judge(t *testing.T, at agent.Target, d iperf3.Direction, ra
 
 // take measures, and reads meanwhile what the shaper lets pass, bit/s of frames.
 func (m measurement) take(t *testing.T, at agent.Target, d iperf3.Direction, cap int64) (got, carried float64) {
-	test := iperf3.Test{Direction: d, Duration: m.spends, Omit: time.Second, Congestion: "cubic", Rate: cap}
+	test := iperf3.Test{Direction: d, Duration: m.spends, Omit: m.omit, Congestion: "cubic", Rate: cap}
 	if cap > 0 {
 		test.Length = 1448
 	}
@@ -158,7 +162,7 @@ func passed(t *testing.T, d iperf3.Direction) float64 {
 
 // debian is the receiver's figure of Debian's iperf3, bit/s; 0 where it found none.
 func (m measurement) debian(t *testing.T, d iperf3.Direction, cap int64) float64 {
-	args := []string{"-c", server, "-p", "5301", "-J", "-C", "cubic", "-O", "1", "-t", fmt.Sprint(int(m.spends.Seconds()))}
+	args := []string{"-c", server, "-p", "5301", "-J", "-C", "cubic", "-O", fmt.Sprint(int(m.omit.Seconds())), "-t", fmt.Sprint(int(m.spends.Seconds()))}
 	if cap > 0 {
 		args = append(args, "-l", "1448", "-b", fmt.Sprint(cap))
 	}

@@ -115,6 +115,7 @@ func (r *run) restart() {
 	now := time.Now()
 	for _, s := range r.streams {
 		s.base = s.count(now, r.t.UDP)
+		s.arrivals.mark()
 		s.before = s.base
 		s.calm.Store(true)
 		s.rtts, s.cwnd = nil, 0
@@ -249,6 +250,7 @@ func (r *run) seal() {
 	for _, s := range r.streams {
 		if s.sealed = r.began && !s.sends && !r.t.UDP && !r.t.bounded(); s.sealed {
 			s.total = s.count(r.end, false)
+			s.arrivals.mark()
 		}
 	}
 }
@@ -279,50 +281,6 @@ func (r *run) close() {
 	if r.file != nil {
 		_ = r.file.Close()
 	}
-}
-
-const (
-	// tardy is the longest that the first arrival may come after the start and
-	// still count as the start: an answer takes a round trip.
-	tardy = time.Second
-	// lull is the longest between two arrivals that says nothing: TCP hands on what
-	// is in order, and what is missing takes a round trip and its queue. A longer
-	// one is a line that stands still.
-	lull = 300 * time.Millisecond
-)
-
-// span is the time in which what was counted of a stream came, from the run's
-// start. A receiver's begins and ends with an arrival: what is counted by the
-// clock holds a gap too much or too little at either end, which on a slow line,
-// or behind a lost segment on a far one, is several percent of the rate.
-func (r *run) span(s *stream) (from, to time.Duration) {
-	from, to = s.base.at.Sub(r.start), s.total.at.Sub(r.start)
-	if s.sends {
-		return from, to
-	}
-	last := s.total.arrived
-	switch {
-	case r.t.bounded() && last > from, !r.t.UDP && last > from && to-last < lull:
-		to = last // it was all there by then
-	}
-	switch b := s.total.begun; {
-	case s.base.bytes == 0 && b > from && b < from+tardy:
-		from = s.total.departed()
-	case !r.t.UDP && s.base.bytes > 0 && from-s.base.arrived < lull:
-		from = s.base.arrived
-	}
-	return from, max(to, from)
-}
-
-// departed is when the first burst must have begun to be on its way, by what came
-// after it.
-func (c counts) departed() time.Duration {
-	rest := c.bytes - c.opening
-	if rest <= 0 || c.arrived <= c.first {
-		return c.begun
-	}
-	took := float64(c.opening) / float64(rest) * float64(c.arrived-c.first)
-	return c.first - min(time.Duration(took), lull)
 }
 
 // results are this end's account.

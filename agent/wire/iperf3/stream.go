@@ -19,17 +19,14 @@ type stream struct {
 	conn  net.Conn
 	hello func() error // answers a UDP hello that is repeated; nil: none will be
 
-	bytes   atomic.Int64  // sent or received
-	packets atomic.Int64  // UDP: sent, or the highest number seen
-	lost    atomic.Int64  // UDP receiver; may be below zero where packets were doubled
-	late    atomic.Int64  // UDP receiver: out of order
-	jitter  atomic.Uint64 // UDP receiver: float64 bits, s
-	calm    atomic.Bool   // jitter begins anew
-	over    atomic.Bool   // nothing more is read
-	begun   atomic.Int64  // receiver: the first arrival, time since the run's start; 0: none
-	first   atomic.Int64  // receiver: the end of the first burst
-	opening atomic.Int64  // receiver: bytes of the first burst
-	last    atomic.Int64  // receiver: the newest arrival
+	bytes    atomic.Int64  // sent or received
+	packets  atomic.Int64  // UDP: sent, or the highest number seen
+	lost     atomic.Int64  // UDP receiver; may be below zero where packets were doubled
+	late     atomic.Int64  // UDP receiver: out of order
+	jitter   atomic.Uint64 // UDP receiver: float64 bits, s
+	calm     atomic.Bool   // jitter begins anew
+	over     atomic.Bool   // nothing more is read
+	arrivals arrivals
 
 	transit  float64 // UDP receiver: of the newest datagram, s
 	measured bool    // there is a transit
@@ -45,25 +42,24 @@ type stream struct {
 
 // counts are what a stream has counted up to a time.
 type counts struct {
-	at                    time.Time
-	bytes, packets        int64
-	lost, late, drops     int64
-	retransmits           int64 // -1: not known
-	acked                 int64 // TCP sender: bytes that the far end's system has
-	jitter                float64
-	cwnd, wnd, mss, pmtu  uint32
-	rtt, rttVar           time.Duration
-	begun, first, arrived time.Duration // since the run's start, as the stream has them
-	opening               int64         // bytes of the first burst
+	at                   time.Time
+	bytes, packets       int64
+	lost, late, drops    int64
+	retransmits          int64 // -1: not known
+	acked                int64 // TCP sender: bytes that the far end's system has
+	jitter               float64
+	cwnd, wnd, mss, pmtu uint32
+	rtt, rttVar          time.Duration
+	arrived              time.Duration // receiver: the newest arrival, since the run's start; 0: none
+	first                burst         // receiver: of the part that counts
 }
 
 func (s *stream) count(now time.Time, udp bool) counts {
 	c := counts{
 		at: now, bytes: s.bytes.Load(), packets: s.packets.Load(), lost: s.lost.Load(), late: s.late.Load(),
 		jitter: math.Float64frombits(s.jitter.Load()), retransmits: -1,
-		begun: time.Duration(s.begun.Load()), first: time.Duration(s.first.Load()), arrived: time.Duration(s.last.Load()),
-		opening: s.opening.Load(),
 	}
+	c.first, c.arrived = s.arrivals.seen()
 	switch {
 	case udp && !s.sends:
 		c.drops = dropsOf(s.conn)
@@ -180,27 +176,10 @@ func (s *stream) recvTCP(r *run) error {
 			return ended(err)
 		}
 		s.bytes.Add(int64(n))
-		s.arrived(r, n)
+		s.arrivals.note(time.Since(r.start), n)
 		r.got(int64(n))
 		if wait := pace.took(time.Now(), n); wait > time.Millisecond && !r.rest(wait) {
 			return nil
 		}
-	}
-}
-
-// burst is how long the arrivals of one burst take: a sender that is paced hands
-// over more than a segment at once.
-const burst = 5 * time.Millisecond
-
-// arrived notes the time of an arrival of n bytes.
-func (s *stream) arrived(r *run, n int) {
-	now := max(int64(time.Since(r.start)), 1)
-	s.last.Store(now)
-	if s.begun.Load() == 0 {
-		s.begun.Store(now)
-	}
-	if now-s.begun.Load() < int64(burst) {
-		s.opening.Add(int64(n))
-		s.first.Store(now)
 	}
 }

@@ -76,7 +76,7 @@ func (s *stream) account(r *run, b []byte, now time.Time) {
 		}
 	}
 	s.waver(float64(now.UnixNano())/1e9 - sent)
-	s.arrived(r, len(b))
+	s.arrivals.note(time.Since(r.start), len(b))
 	r.got(int64(len(b)))
 }
 
