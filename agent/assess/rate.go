@@ -336,7 +336,7 @@ func bandwidthPostponed(v *view, _ agent.Profile) []claim {
 		c.Cause = agent.CauseVendor
 	case agent.BackupLine:
 		c.Cause = agent.CauseISP
-	case agent.BudgetUsed:
+	case agent.BudgetUsed, agent.BoxBusy:
 		c.Cause = agent.CauseBox
 	}
 	return one(c)

@@ -95,6 +95,8 @@ var lines = []struct {
 		want: "bw-postponed", verdict: "ready", caps: "o--", cause: agent.CauseISP},
 	{name: "no data left", profile: "zpp-hd", line: agent.See(agent.ProbeBandwidth, reflect, agent.NotLooked, agent.BudgetUsed),
 		want: "bw-postponed", verdict: "ready", caps: "o--", cause: agent.CauseBox},
+	{name: "a box that is too busy", profile: "zpp-hd", line: agent.See(agent.ProbeBandwidth, reflect, agent.NotLooked, agent.BoxBusy),
+		want: "bw-postponed", verdict: "ready", caps: "o--", cause: agent.CauseBox},
 	{name: "login refused", profile: "zpp-hd", line: agent.See(agent.ProbeBandwidth, reflect, agent.Answered, agent.AuthRefused),
 		want: "bw-postponed", verdict: "ready", caps: "o--", cause: agent.CauseVendor},
 	{name: "server silent", profile: "zpp-hd", line: agent.See(agent.ProbeBandwidth, reflect, agent.Silent, agent.Timeout),

@@ -111,6 +111,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, delay(d))
 		os.Exit(1)
 	}
+	if at := os.Getenv(boxVar); at != "" {
+		if err := beBox(at); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	at := os.Getenv(roleVar)
 	if at == "" {
 		os.Exit(m.Run())

@@ -43,6 +43,9 @@ func (m *measuring) quiet(ctx context.Context) error {
 	}
 	rtts, missing := m.echo.between(start, time.Now().Add(-idleTime/4))
 	m.idle = median(rtts)
+	if !m.echo.kept(start, time.Now()) {
+		return postponed{reason: agent.BoxBusy}
+	}
 	if m.idle == 0 {
 		return nil // nobody answers: then there is no latency to watch
 	}
@@ -137,6 +140,9 @@ func (m *measuring) measure(ctx context.Context, d iperf3.Direction, t iperf3.Te
 	}
 	if sum := res.Sum(d == iperf3.Up); m.Gentle && sum.BitsPerS() < m.need(d) {
 		m.bytes += w.all
+		if w.limit(res, sum) == byBox {
+			return 0, postponed{reason: agent.BoxBusy}
+		}
 		return 0, postponed{reason: agent.LineInUse} // to know for sure would fill it
 	}
 	return m.note(d, w, res), nil
@@ -164,7 +170,8 @@ func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) flo
 	if fills(w.test) && beats(sum.BitsPerS(), m.e, k.rate, 1) || !fills(w.test) {
 		m.e = m.e.With(k.rate, math.Round(sum.BitsPerS())).With(k.limit, w.limit(res, sum))
 	}
-	if rtts, _ := m.echo.between(w.began.Add(settled), w.began.Add(settled+res.Test.Duration)); m.idle > 0 {
+	from, until := w.began.Add(settled), w.began.Add(settled+res.Test.Duration)
+	if rtts, _ := m.echo.between(from, until); m.idle > 0 && m.echo.kept(from, until) {
 		if loaded := median(rtts); loaded > 0 {
 			m.e = m.e.With(k.loaded, loaded)
 		}
@@ -173,7 +180,7 @@ func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) flo
 }
 
 // boxBusy is the processor time, percent of one, from which the box may have
-// been the limit.
+// been the limit. One that is given less of it does not keep the pace.
 const boxBusy = 90
 
 // limit says what held the rate down.
@@ -183,7 +190,7 @@ func (w *watcher) limit(res *iperf3.Result, sum iperf3.Sum) string {
 		return byOffer
 	case res.RateCap > 0 && rate >= 0.9*float64(res.RateCap):
 		return byServer
-	case res.CPU.Total >= boxBusy:
+	case res.CPU.Total >= boxBusy, !w.echo.kept(w.began, w.began.Add(res.Test.Omit+res.Test.Duration)):
 		return byBox
 	}
 	return byLine
@@ -286,6 +293,7 @@ func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
 		Rate: int64(max(min(need, mediaRate, 0.8*carried), 10*mediaSize*8)),
 		Slot: m.slot.Slot,
 	}
+	start := time.Now()
 	c := iperf3.Client{Every: every, Login: m.Login}
 	res, err := m.test(ctx, c, t)
 	if err != nil {
@@ -296,7 +304,11 @@ func (m *measuring) media(ctx context.Context, d iperf3.Direction) {
 		return
 	}
 	m.bytes += sum.Packets * mediaSize
-	m.e = m.e.With(agent.TestBytes, m.bytes).With(k.loss, math.Round(sum.LossRatio()*1e4)/1e4).With(k.jitter, sum.Jitter)
+	m.e = m.e.With(agent.TestBytes, m.bytes)
+	if !m.echo.kept(start, time.Now()) {
+		return // they were late, or dropped, here
+	}
+	m.e = m.e.With(k.loss, math.Round(sum.LossRatio()*1e4)/1e4).With(k.jitter, sum.Jitter)
 	if drops := sum.DropRatio(); d == iperf3.Down && drops > 0 {
 		m.e = m.e.With(agent.LocalDrops, drops)
 	}

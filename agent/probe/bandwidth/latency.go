@@ -127,6 +127,20 @@ func (l *latency) between(from, until time.Time) (rtts []time.Duration, missing 
 	return rtts, missing
 }
 
+// kept reports whether this machine kept the pace in a span of time: one that asks
+// half as often as it means to is too busy, or has too little of a processor, and
+// measures itself.
+func (l *latency) kept(from, until time.Time) bool {
+	if l == nil {
+		return true
+	}
+	if now := time.Now(); until.After(now) {
+		until = now
+	}
+	rtts, missing := l.between(from, until)
+	return 2*time.Duration(len(rtts)+missing)*beat >= until.Sub(from)-beat
+}
+
 // median of ascending round trips; 0: too few to say.
 func median(rtts []time.Duration) time.Duration {
 	if len(rtts) < enough {

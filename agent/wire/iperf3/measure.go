@@ -31,17 +31,10 @@ func (s *session) flow() error {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	var omitted, over <-chan time.Time
-	if t.Omit > 0 {
-		timer := time.NewTimer(t.Omit)
-		defer timer.Stop()
-		omitted = timer.C
-	}
-	if t.Duration > 0 {
-		timer := time.NewTimer(t.Omit + t.Duration)
-		defer timer.Stop()
-		over = timer.C
-	}
+	omitted, stop := timerFor(t.Omit > 0, t.Omit)
+	defer stop()
+	over, stop := timerFor(t.Duration > 0, t.Omit+t.Duration)
+	defer stop()
 	sent := s.run.sent
 	if !t.bounded() || t.Direction == Down {
 		sent = nil
@@ -78,6 +71,15 @@ func (s *session) flow() error {
 			return nil
 		}
 	}
+}
+
+// timerFor is what tells when d is over, if it is wanted.
+func timerFor(wanted bool, d time.Duration) (over <-chan time.Time, stop func()) {
+	if !wanted {
+		return nil, func() {}
+	}
+	t := time.NewTimer(d)
+	return t.C, func() { t.Stop() }
 }
 
 // interval takes an interval down.

@@ -53,12 +53,8 @@ func (s *serving) watch(word <-chan heard, limit time.Duration) error {
 	defer over.Stop()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var omitted <-chan time.Time
-	if s.req.Test.Omit > 0 {
-		timer := time.NewTimer(s.req.Test.Omit)
-		defer timer.Stop()
-		omitted = timer.C
-	}
+	omitted, stop := timerFor(s.req.Test.Omit > 0, s.req.Test.Omit)
+	defer stop()
 	for {
 		select {
 		case h := <-word:

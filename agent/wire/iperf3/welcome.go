@@ -33,15 +33,32 @@ func (s *serving) open() error {
 	}
 	// The control connection is read meanwhile, or a client that vanishes would
 	// hold its place until the time is over.
-	over := time.NewTimer(streamsBound)
-	defer over.Stop()
 	gone := make(chan error, 1)
 	go func() {
 		_, err := s.hear() // ends with the deadline at the latest
 		gone <- err
 	}()
-	var failed error
-	var come []arrival
+	come, failed := s.await(n, gone)
+	if !s.req.Test.UDP {
+		failed = errors.Join(failed, s.takeAll(come))
+	}
+	_ = s.SetReadDeadline(time.Unix(1, 0))
+	if err := <-gone; failed == nil && (err == nil || ended(err) != nil) {
+		failed = errEarly
+	}
+	if s.ctx.Err() != nil {
+		return s.cause(failed)
+	}
+	return failed
+}
+
+// errEarly is for a client that says something before its test has begun.
+var errEarly = fmt.Errorf("%w: a word before the test", ErrProtocol)
+
+// await waits until n streams have come, but not for a client that has gone.
+func (s *serving) await(n int, gone chan error) (come []arrival, failed error) {
+	over := time.NewTimer(streamsBound)
+	defer over.Stop()
 	for i := 0; i < n && failed == nil; i++ {
 		select {
 		case a := <-s.arrived:
@@ -52,23 +69,13 @@ func (s *serving) open() error {
 			gone <- err
 			failed = err
 			if err == nil {
-				failed = fmt.Errorf("%w: a word before the test", ErrProtocol)
+				failed = errEarly
 			}
 		case <-over.C:
 			failed = &Error{Code: codeStreamsAwait}
 		}
 	}
-	if !s.req.Test.UDP {
-		failed = errors.Join(failed, s.takeAll(come))
-	}
-	_ = s.SetReadDeadline(time.Unix(1, 0))
-	if err := <-gone; failed == nil && (err == nil || ended(err) != nil) {
-		failed = fmt.Errorf("%w: a word before the test", ErrProtocol)
-	}
-	if s.ctx.Err() != nil {
-		return s.cause(failed)
-	}
-	return failed
+	return come, failed
 }
 
 // expire ends the time in which streams may come.
