@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -99,17 +100,21 @@ func TestAccuracy(t *testing.T) {
 	}
 }
 
-// judge makes rounds until there is one in which the line was what it should be.
+// judge makes rounds until there is one in which the line was what it should be. A
+// full line that never was so is at least found to be what it was.
 func (m measurement) judge(t *testing.T, at agent.Target, d iperf3.Direction, rate float64) {
 	want := goodput * rate
 	if m.part > 0 {
 		want *= m.part
 	}
+	var off []float64 // by how much the figure misses what the shaper let pass
 	for range rounds {
 		got, carried := m.take(t, at, d, int64(m.part*goodput*rate))
+		carried *= goodput
 		stock := m.debian(t, d, int64(m.part*goodput*rate))
-		t.Logf("%.3f of what is true; the line passed %.3f; Debian's iperf3: %.3f", got/want, carried*goodput/want, stock/want)
-		if math.Abs(carried*goodput/want-1) > m.within/2 {
+		t.Logf("%.3f of what is true; the line passed %.3f; Debian's iperf3: %.3f", got/want, carried/want, stock/want)
+		if math.Abs(carried/want-1) > m.within/2 {
+			off = append(off, math.Abs(got/carried-1))
 			continue // this machine was late: no such line
 		}
 		if math.Abs(got/want-1) > m.within {
@@ -117,7 +122,10 @@ func (m measurement) judge(t *testing.T, at agent.Target, d iperf3.Direction, ra
 		}
 		return
 	}
-	t.Skipf("LEFT OUT: this machine did not carry such a line in %d rounds", rounds)
+	if slices.Sort(off); m.part > 0 || off[rounds/2] > m.within {
+		t.Skipf("LEFT OUT: this machine did not carry such a line in %d rounds", rounds)
+	}
+	t.Logf("this machine did not carry such a line in %d rounds; the figures miss what it was by %.3f", rounds, off)
 }
 
 // take measures, and reads meanwhile what the shaper lets pass, bit/s of frames.

@@ -223,9 +223,15 @@ func TestShapedLines(t *testing.T) {
 // was found to be enough, or not to be.
 func judged(t *testing.T, at agent.Target, bitsPerS int, need bandwidth.Need, enough bool) bool {
 	t.Helper()
-	start := time.Now()
-	e := bandwidth.Probe(need)(context.Background(), at)
-	t.Logf("%v: %v %v %v", time.Since(start), e.Outcome, e.Reason, e.Values)
+	var e agent.Evidence
+	for range 3 { // this machine may be too busy, which the probe says
+		start := time.Now()
+		e = bandwidth.Probe(need)(context.Background(), at)
+		t.Logf("%v: %v %v %v", time.Since(start), e.Outcome, e.Reason, e.Values)
+		if e.Reason != agent.BoxBusy && e.Reason != agent.LineInUse {
+			break
+		}
+	}
 	if e.Outcome != agent.Answered {
 		t.Errorf("outcome %v, reason %v", e.Outcome, e.Reason)
 		return false
