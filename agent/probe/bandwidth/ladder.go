@@ -125,7 +125,7 @@ func (m *measuring) allowance(d iperf3.Direction, t iperf3.Test) int64 {
 func (m *measuring) measure(ctx context.Context, d iperf3.Direction, t iperf3.Test) (float64, error) {
 	t.Direction, t.Slot = d, m.slot.Slot
 	w := &watcher{measuring: m, test: t, most: m.allowance(d, t)}
-	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began = time.Now() }}
+	c := iperf3.Client{Every: every, Login: m.Login, Progress: w.progress, Began: func(*iperf3.Result) { w.began, w.load = time.Now(), now() }}
 	res, err := m.test(ctx, c, t)
 	switch {
 	case w.strained:
@@ -179,8 +179,9 @@ func (m *measuring) note(d iperf3.Direction, w *watcher, res *iperf3.Result) flo
 	return sum.BitsPerS()
 }
 
-// boxBusy is the processor time, percent of one, from which the box may have
-// been the limit. One that is given less of it does not keep the pace.
+// boxBusy is the processor time of ours and of what the system does for the network,
+// percent of one, from which the box may have been the limit. One that is given less
+// of it does not keep the pace.
 const boxBusy = 90
 
 // limit says what held the rate down.
@@ -190,7 +191,7 @@ func (w *watcher) limit(res *iperf3.Result, sum iperf3.Sum) string {
 		return byOffer
 	case res.RateCap > 0 && rate >= 0.9*float64(res.RateCap):
 		return byServer
-	case res.CPU.Total >= boxBusy, !w.echo.kept(w.began, w.began.Add(res.Test.Omit+res.Test.Duration)):
+	case res.CPU.Total+100*w.load.share(now()) >= boxBusy, !w.echo.kept(w.began, w.began.Add(res.Test.Omit+res.Test.Duration)):
 		return byBox
 	}
 	return byLine
@@ -202,6 +203,7 @@ type watcher struct {
 	test  iperf3.Test
 	most  int64 // bytes that may have been moved by its end; 0: no limit
 	began time.Time
+	load  load  // when it began
 	all   int64 // bytes that arrived
 	moved int64 // likewise, since the connection had found its speed
 	since time.Duration
