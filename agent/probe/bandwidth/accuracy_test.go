@@ -203,7 +203,7 @@ func TestSideEffect(t *testing.T) {
 	at := serveBehind(t)
 	shape(t, 20*mbit)
 	for _, d := range []iperf3.Direction{iperf3.Down, iperf3.Up} {
-		least := time.Duration(math.MaxInt64)
+		var idles, loadeds []time.Duration
 		for range rounds {
 			idle := p95(t, at, func() { <-time.After(3 * time.Second) })
 			loaded := p95(t, at, func() {
@@ -215,10 +215,11 @@ func TestSideEffect(t *testing.T) {
 				}
 			})
 			t.Logf("%v: 95 of 100 round trips take %v, and %v beside a capped test", d, idle, loaded)
-			least = min(least, loaded-idle)
+			idles, loadeds = append(idles, idle), append(loadeds, loaded)
 		}
-		if least >= 2*time.Millisecond {
-			t.Errorf("%v: a capped test adds %v at least", d, least)
+		// The best of each, for what others do on this machine takes longer.
+		if adds := slices.Min(loadeds) - slices.Min(idles); adds >= 2*time.Millisecond {
+			t.Errorf("%v: a capped test adds %v", d, adds)
 		}
 	}
 	e := bandwidth.Probe(hd)(context.Background(), at)
