@@ -48,6 +48,13 @@ func (p *pacer) take(now time.Time, size, most int) (n int, wait time.Duration) 
 	return n, 0
 }
 
+// forgive leaves behind what is overdue by more than slack. In the part that is
+// omitted nothing is made up for: what slow start leaves behind would come as a
+// queue, into the part that counts.
+func (p *pacer) forgive(now time.Time) {
+	p.sent = max(p.sent, p.rate*(now.Sub(p.start)-slack).Seconds())
+}
+
 // gave notes that n bytes that were taken have not been sent.
 func (p *pacer) gave(n int) { p.sent -= float64(n) }
 

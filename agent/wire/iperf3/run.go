@@ -124,18 +124,6 @@ func (r *run) restart() {
 	r.omitting.Store(false)
 }
 
-// anew returns what reports, once, that the omitted part is over. A cap is kept
-// from then on: what slow start has left behind is not made up for in the part
-// that counts.
-func (r *run) anew() func() bool {
-	omitting := r.omitting.Load()
-	return func() bool {
-		was := omitting
-		omitting = was && r.omitting.Load()
-		return was && !omitting
-	}
-}
-
 // turn waits until up to most pieces of size bytes may be sent. It is false once
 // nothing more may.
 func (r *run) turn(p *pacer, size, most int) (int, bool) {

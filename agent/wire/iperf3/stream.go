@@ -140,9 +140,9 @@ func (s *stream) sendTCP(r *run) error {
 	out := newWriter(s.conn, r.payload, r.file, &s.bytes)
 	pace := newPacer(r.pace, time.Now())
 	size := r.piece()
-	for anew := r.anew(); ; {
-		if anew() {
-			pace = newPacer(r.pace, time.Now())
+	for {
+		if r.omitting.Load() {
+			pace.forgive(time.Now())
 		}
 		n, ok := r.turn(&pace, size, r.t.Burst)
 		if !ok {
