@@ -247,6 +247,45 @@ var conformance = map[string]func(*bench){
 			b.Errorf("facets of all: %v, %v", facets, err)
 		}
 	},
+	"pages are listed without counting, and tenants are counted": func(b *bench) {
+		for i, t := range []string{"acme", "acme", "zoo"} {
+			b.add(entry(fleet.Address{Tenant: t, Box: fmt.Sprint("b", i)}, "a", 1, i, []agent.Verdict{agent.Ready, agent.Blocked, agent.Blocked}[i]))
+		}
+		list := func(q history.Query) []string {
+			all, err := b.List(b.Context(), q)
+			if err != nil {
+				b.Fatalf("List: %v", err)
+			}
+			names := []string{}
+			for _, x := range all {
+				names = append(names, x.Box)
+			}
+			return names
+		}
+		blocked := agent.Blocked
+		for _, q := range []history.Query{{}, {Size: 2}, {Tenants: []string{"acme"}}, {Verdict: &blocked}, {Sort: history.Recent}, {Tenants: []string{}}, {Size: 2, Page: 2}} {
+			if got, want := list(q), b.find(q); !slices.Equal(got, want) {
+				b.Errorf("%+v: listed %q, found %q", q, got, want)
+			}
+		}
+		if got := list(history.Query{Page: 2}); len(got) != 0 {
+			b.Errorf("beyond the last page: %q", got)
+		}
+		if _, err := b.List(b.Context(), history.Query{Sort: "x"}); err == nil {
+			b.Error("an order that is none is taken")
+		}
+		for _, tt := range []struct {
+			q    history.Query
+			want []history.Facet
+		}{
+			{history.Query{}, []history.Facet{{Kind: "tenant", Value: "acme", Boxes: 2}, {Kind: "tenant", Value: "zoo", Boxes: 1}}},
+			{history.Query{Tenants: []string{"zoo"}}, []history.Facet{{Kind: "tenant", Value: "zoo", Boxes: 1}}},
+		} {
+			if got, err := b.Tenants(b.Context(), tt.q); err != nil || !slices.Equal(got, tt.want) {
+				b.Errorf("tenants of %+v: %v, %v", tt.q, got, err)
+			}
+		}
+	},
 	"a finding that ended finds nothing": func(b *bench) {
 		b.add(entry(one, "a", 1, 0, agent.VerdictLimited, found(agent.TURNUDPBlock, agent.Major, agent.CausePractice)))
 		b.add(entry(one, "a", 2, 300, agent.Ready))
