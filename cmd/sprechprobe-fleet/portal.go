@@ -19,6 +19,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/metrics"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/settings"
@@ -176,6 +177,8 @@ type portal struct {
 // parts are what a portal is made of.
 type parts struct {
 	registry *registry.Registry
+	history  *history.DB
+	desk     dashboard.Desk // nil: nothing is signed here
 	bus      func() bool
 	settings settings.Settings
 	console  io.Writer
@@ -208,8 +211,8 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.page, err = dashboard.New(dashboard.Config{Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now, Waiting: of.waiting,
-		Secure: p.secure(), More: slices.Concat(programs.Routes(), m.Routes())})
+	out.page, err = dashboard.New(dashboard.Config{History: of.history, Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
+		Waiting: of.waiting, Incidents: of.common, Desk: of.desk, Secure: p.secure(), More: slices.Concat(programs.Routes(), m.Routes())})
 	return out, err
 }
 

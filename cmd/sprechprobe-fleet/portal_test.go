@@ -24,6 +24,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -32,6 +33,7 @@ type house struct {
 	*testing.T
 	store *access.File
 	reg   *registry.Registry
+	db    *history.DB
 	url   string
 	page  *portal
 	seq   uint64
@@ -42,8 +44,13 @@ var opened = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 func newHouse(t *testing.T, alter func(*portalFlags, *parts)) *house {
 	t.Helper()
 	h := &house{T: t, reg: registry.New(registry.Config{Now: func() time.Time { return opened }})}
+	var err error
+	if h.db, err = history.Open(t.Context(), filepath.Join(t.TempDir(), "history.db"), history.Config{Now: func() time.Time { return opened }}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.db.Close() })
 	p := portalFlags{http: "127.0.0.1:0", login: "always", dir: t.TempDir()}
-	of := parts{registry: h.reg, bus: func() bool { return true }, console: io.Discard, log: slog.New(slog.DiscardHandler),
+	of := parts{registry: h.reg, history: h.db, bus: func() bool { return true }, console: io.Discard, log: slog.New(slog.DiscardHandler),
 		now: func() time.Time { return opened }}
 	if alter != nil {
 		alter(&p, &of)
@@ -138,6 +145,9 @@ func (h *house) take(tenant, box string, alter func(*agent.Report)) {
 	if err != nil {
 		h.Fatal(err)
 	}
+	if _, err := h.db.Add(h.Context(), []history.Entry{{From: fleet.Address{Tenant: tenant, Box: box}, Boot: "boot", Report: r, Raw: payload, ArrivedAt: opened}}); err != nil {
+		h.Fatal(err)
+	}
 	h.reg.Take(subject, "boot", payload, opened)
 }
 
@@ -206,34 +216,46 @@ type rule struct {
 	// tells says that who sees all tenants gets something of zoo by the first path:
 	// else the test would not notice if a viewer of acme got it.
 	tells bool
+	// own is the status for the viewer where a path names a box of acme; 0: as viewer.
+	own int
 }
 
 // rules has a row for each route that there is. A route without a row fails the
 // test.
 var rules = map[string]rule{
-	"GET /{$}":         {[]string{"/?lang=en", "/?lang=de&q=zoo", "/?state=blocked", "/?page=2", "/?q=Geheim&state=blocked", "/?tenant=zoo"}, 303, 200, 200, 200, true},
-	"GET /api/waiting": {[]string{"/api/waiting"}, 401, 403, 403, 200, false},
-	"GET /healthz":     {[]string{"/healthz"}, 200, 200, 200, 200, false},
-	"GET /style.css":   {[]string{"/style.css"}, 200, 200, 200, 200, false},
-	"GET /live.js":     {[]string{"/live.js"}, 200, 200, 200, 200, false},
-	"GET /icon.svg":    {[]string{"/icon.svg"}, 200, 200, 200, 200, false},
-	// Streams are in a test of their own.
-	"GET /events":           {nil, 0, 0, 0, 0, false},
-	"GET /login":            {[]string{"/login"}, 200, 200, 200, 200, false},
-	"POST /login":           {[]string{"/login"}, 401, 401, 401, 401, false},
-	"POST /logout":          {[]string{"/logout"}, 303, 303, 303, 303, false},
-	"GET /welcome":          {[]string{"/welcome?code=x"}, 404, 404, 404, 404, false},
-	"POST /welcome":         {[]string{"/welcome"}, 404, 404, 404, 404, false},
-	"GET /access.css":       {[]string{"/access.css"}, 200, 200, 200, 200, false},
-	"GET /api/v1/me":        {[]string{"/api/v1/me"}, 401, 200, 200, 200, false},
-	"GET /api/v1/boxes":     {[]string{"/api/v1/boxes", "/api/v1/boxes?tenant=zoo", "/api/v1/boxes?format=csv", "/api/v1/boxes?limit=1", "/api/v1/boxes?after=zoo/aaa", "/api/v1/boxes?after=acme/zzz&format=csv", "/api/v1/boxes?q=geheim", "/api/v1/boxes?finding=udp-all-block", "/api/v1/boxes?version=9.9.9", "/api/v1/boxes?state=blocked&cause=practice"}, 401, 200, 200, 200, true},
-	"GET /api/v1/summary":   {[]string{"/api/v1/summary"}, 401, 200, 200, 200, true},
-	"GET /api/v1/incidents": {[]string{"/api/v1/incidents"}, 401, 200, 200, 200, true},
+	"GET /{$}": {[]string{"/?lang=en", "/?lang=de&q=zoo", "/?state=blocked", "/?page=2", "/?q=Geheim&state=blocked", "/?tenant=zoo",
+		"/?finding=udp-all-block", "/?version=9.9.9&tenant=zoo", "/?cause=practice&sort=name", "/?isp=x&silent=1h", "/?profile=demo&sort=recent"}, 303, 200, 200, 200, true, 0},
+	"GET /api/waiting": {[]string{"/api/waiting"}, 401, 403, 403, 200, false, 0},
+	"GET /healthz":     {[]string{"/healthz"}, 200, 200, 200, 200, false, 0},
+	"GET /style.css":   {[]string{"/style.css"}, 200, 200, 200, 200, false, 0},
+	"GET /live.js":     {[]string{"/live.js"}, 200, 200, 200, 200, false, 0},
+	"GET /icon.svg":    {[]string{"/icon.svg"}, 200, 200, 200, 200, false, 0},
+	"GET /boxes/{tenant}/{box}": {[]string{"/boxes/zoo/praxis?lang=en", "/boxes/zoo/none", "/boxes/%7Aoo/praxis", "/boxes/*/praxis", "/boxes/acme/nord", "/boxes/acme/none", "/boxes/acme/nord?range=30d"},
+		303, 404, 200, 200, true, 200},
+	"GET /boxes/{tenant}/{box}/request": {[]string{"/boxes/zoo/praxis/request?lang=en", "/boxes/zoo/none/request", "/boxes/zoo/praxis/request?format=text", "/boxes/acme/nord/request"},
+		303, 404, 200, 200, true, 200},
+	// An admin who says no command is refused; what is said is in a test of its own.
+	"POST /boxes/{tenant}/{box}/commands": {[]string{"/boxes/zoo/praxis/commands?name=check", "/boxes/acme/nord/commands?name=check"}, 401, 404, 403, 400, false, 403},
+	"GET /claim":                          {[]string{"/claim?lang=en", "/claim?code=AAAA"}, 303, 403, 403, 200, false, 0},
+	"POST /claim":                         {[]string{"/claim"}, 401, 403, 403, 409, false, 0},
+	// Streams are in tests of their own.
+	"GET /events":                      {nil, 0, 0, 0, 0, false, 0},
+	"GET /boxes/{tenant}/{box}/events": {nil, 0, 0, 0, 0, false, 0},
+	"GET /login":                       {[]string{"/login"}, 200, 200, 200, 200, false, 0},
+	"POST /login":                      {[]string{"/login"}, 401, 401, 401, 401, false, 0},
+	"POST /logout":                     {[]string{"/logout"}, 303, 303, 303, 303, false, 0},
+	"GET /welcome":                     {[]string{"/welcome?code=x"}, 404, 404, 404, 404, false, 0},
+	"POST /welcome":                    {[]string{"/welcome"}, 404, 404, 404, 404, false, 0},
+	"GET /access.css":                  {[]string{"/access.css"}, 200, 200, 200, 200, false, 0},
+	"GET /api/v1/me":                   {[]string{"/api/v1/me"}, 401, 200, 200, 200, false, 0},
+	"GET /api/v1/boxes":                {[]string{"/api/v1/boxes", "/api/v1/boxes?tenant=zoo", "/api/v1/boxes?format=csv", "/api/v1/boxes?limit=1", "/api/v1/boxes?after=zoo/aaa", "/api/v1/boxes?after=acme/zzz&format=csv", "/api/v1/boxes?q=geheim", "/api/v1/boxes?finding=udp-all-block", "/api/v1/boxes?version=9.9.9", "/api/v1/boxes?state=blocked&cause=practice"}, 401, 200, 200, 200, true, 0},
+	"GET /api/v1/summary":              {[]string{"/api/v1/summary"}, 401, 200, 200, 200, true, 0},
+	"GET /api/v1/incidents":            {[]string{"/api/v1/incidents"}, 401, 200, 200, 200, true, 0},
 	"GET /api/v1/boxes/{tenant}/{box}": {[]string{"/api/v1/boxes/zoo/praxis", "/api/v1/boxes/zoo/none", "/api/v1/boxes/%7Aoo/praxis", "/api/v1/boxes/*/praxis"},
-		401, 404, 200, 200, true},
-	"GET /api/v1/audit":        {[]string{"/api/v1/audit", "/api/v1/audit?format=csv"}, 401, 403, 403, 200, false},
-	"GET /api/v1/openapi.json": {[]string{"/api/v1/openapi.json"}, 200, 200, 200, 200, false},
-	"GET /metrics":             {[]string{"/metrics"}, 401, 403, 200, 200, true},
+		401, 404, 200, 200, true, 0},
+	"GET /api/v1/audit":        {[]string{"/api/v1/audit", "/api/v1/audit?format=csv"}, 401, 403, 403, 200, false, 0},
+	"GET /api/v1/openapi.json": {[]string{"/api/v1/openapi.json"}, 200, 200, 200, 200, false, 0},
+	"GET /metrics":             {[]string{"/metrics"}, 401, 403, 200, 200, true, 0},
 }
 
 // A viewer of one tenant gets the same answers, to the byte, whether another tenant
@@ -290,8 +312,12 @@ func TestTenantsAreApart(t *testing.T) {
 		method, _, _ := strings.Cut(pattern, " ")
 		for i, path := range r.asks {
 			program := both.ask(plain, tokens[both][0], method, path)
-			if program.code != r.viewer {
-				t.Errorf("%s %s as a viewer: %d, want %d: %.200s", method, path, program.code, r.viewer, program.body)
+			want := r.viewer
+			if r.own != 0 && strings.Contains(path, "/acme/nord") {
+				want = r.own
+			}
+			if program.code != want {
+				t.Errorf("%s %s as a viewer: %d, want %d: %.200s", method, path, program.code, want, program.body)
 			}
 			if without := alone.ask(plain, tokens[alone][0], method, path); program != without {
 				t.Errorf("%s %s tells a viewer of acme of zoo (-with, +without):\n%s", method, path, program.diff(without))
@@ -324,9 +350,9 @@ func TestTenantsAreApart(t *testing.T) {
 }
 
 // events reads a stream's data, one event after another.
-func (h *house) events(token string) (next func() string) {
+func (h *house) events(token, path string) (next func() string) {
 	h.Helper()
-	req, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.url+"/events?lang=en", nil)
+	req, err := http.NewRequestWithContext(h.Context(), http.MethodGet, h.url+path+"?lang=en", nil)
 	if err != nil {
 		h.Fatal(err)
 	}
@@ -362,15 +388,18 @@ func TestStreamsAreApart(t *testing.T) {
 			h.take("zoo", "praxis", secretly)
 		}
 		token := h.token("viewer", "acme")
-		next := h.events(token)
-		streams[i] = append(streams[i], next())
+		next, box := h.events(token, "/events"), h.events(token, "/boxes/acme/nord/events")
+		streams[i] = append(streams[i], next(), box())
 		if zoo {
 			h.take("zoo", "praxis", nil)
 			h.take("zoo", "other", secretly)
 		}
 		h.take("acme", "nord", func(r *agent.Report) { r.Verdict = agent.VerdictLimited })
-		streams[i] = append(streams[i], next())
-		all := h.events(h.token("viewer", "*"))
+		streams[i] = append(streams[i], next(), box())
+		if no := h.ask(plain, token, http.MethodGet, "/boxes/zoo/praxis/events"); no.code != http.StatusNotFound {
+			t.Errorf("another tenant's box: %d", no.code)
+		}
+		all := h.events(h.token("viewer", "*"), "/events")
 		if first := all(); zoo != strings.Contains(first, "geheim") {
 			t.Errorf("who sees all sees zoo: %v", !zoo)
 		}
@@ -380,8 +409,8 @@ func TestStreamsAreApart(t *testing.T) {
 			t.Fatal(err)
 		}
 		h.take("acme", "nord", nil)
-		if e := next(); e != "the end" {
-			t.Errorf("after the token was revoked: %s", e)
+		if e, f := next(), box(); e != "the end" || f != "the end" {
+			t.Errorf("after the token was revoked: %s %s", e, f)
 		}
 	}
 	if !slices.Equal(streams[0], streams[1]) {

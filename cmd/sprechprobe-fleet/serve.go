@@ -178,7 +178,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	var trouble atomic.Bool
 	var known outages
 	there := func() bool { return h.Connected() && !trouble.Load() }
-	web, err := s.portal.open(ln.Addr(), parts{registry: reg, bus: there, waiting: room.boxes, incidents: known.all, settings: own, console: e.err, log: log})
+	web, err := s.portal.open(ln.Addr(), parts{registry: reg, history: db, bus: there, waiting: room.boxes, incidents: known.all, settings: own, console: e.err, log: log})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
-// Package dashboard is the vendor's page: every box that the reader may see, its
-// verdict, its findings and when it last spoke, live without reloading. It reads
-// the registry and changes nothing; it knows no bus and keeps no state but open
-// connections.
+// Package dashboard is the vendor's pages: the boxes that the reader may see, the
+// worst first, and all that is known of one box, live without reloading. It reads the
+// history and the registry; it knows no bus and keeps no state but open connections
+// and answers of a moment ago.
 package dashboard
 
 import (
@@ -15,27 +15,34 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
 //go:embed assets
 var assets embed.FS
 
-// Config says what to show and to whom. Registry is needed.
+// Config says what to show and to whom. History and Registry are needed.
 type Config struct {
-	Registry   *registry.Registry
-	Bus        func() bool      // whether the bus is there; nil: always
-	Waiting    func() []Waiter  // boxes to claim, who asked last first; nil: it is not known
-	Hosts      []string         // names under which the page may be asked for, besides localhost and addresses
-	MaxStreams int              // open pages at a time; default 64
-	Now        func() time.Time // default time.Now
-	Log        *slog.Logger     // default: discard
-	Gate       *access.Gate     // who may see what; default: everybody everything
-	More       []access.Route   // routes of others, behind the same gate
-	Secure     bool             // the page is reached by TLS only
+	History    *history.DB
+	Registry   *registry.Registry      // what the bus tells now
+	Bus        func() bool             // whether the bus is there; nil: always
+	Waiting    func() []Waiter         // boxes to claim, who asked last first; nil: it is not known
+	Incidents  func() []alert.Incident // outages that go on; nil: none are known
+	Desk       Desk                    // claims and commands; nil: not from here
+	Zone       *time.Location          // of times on charts; nil: the machine's
+	Hosts      []string                // names under which the page may be asked for, besides localhost and addresses
+	MaxStreams int                     // open pages at a time; default 64
+	Now        func() time.Time        // default time.Now
+	Log        *slog.Logger            // default: discard
+	Gate       *access.Gate            // who may see what; default: everybody everything
+	More       []access.Route          // routes of others, behind the same gate
+	Secure     bool                    // the page is reached by TLS only
 }
 
 // Server serves the page.
@@ -44,8 +51,12 @@ type Server struct {
 	pages   pages
 	streams chan struct{} // one for each open page
 	ending  chan struct{} // closed when open pages must leave
-	fleet   fleet
+	tasks   sync.WaitGroup
 	handler http.Handler
+
+	lists  shared[[]history.Box]
+	counts shared[history.Counts]
+	kinds  shared[[]history.Facet]
 }
 
 // New makes a server.
@@ -55,6 +66,12 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Waiting == nil {
 		c.Waiting = func() []Waiter { return nil }
+	}
+	if c.Incidents == nil {
+		c.Incidents = func() []alert.Incident { return nil }
+	}
+	if c.Zone == nil {
+		c.Zone = time.Local
 	}
 	if c.MaxStreams == 0 {
 		c.MaxStreams = 64
@@ -86,14 +103,25 @@ func New(c Config) (*Server, error) {
 // Routes is the table of all routes: who may ask, and what of tenants each tells.
 // There are no others.
 //
-//	GET /            the page (?lang=de|en, ?state=, ?q=, ?page=)
-//	GET /events      the same page's rows, as server-sent events
-//	GET /api/waiting boxes that wait to be claimed, as JSON
-//	GET /healthz     200 while the bus is there, else 503
+//	GET /                                     the overview (?lang=de|en, ?state=, ?q=, ?page= ...)
+//	GET /events                               the same page's changes, as server-sent events
+//	GET /boxes/{tenant}/{box}                 one box (?range=24h|7d|30d)
+//	GET /boxes/{tenant}/{box}/events          the same page's changes
+//	GET /boxes/{tenant}/{box}/request         its release request, to print (?format=text: to mail)
+//	POST /boxes/{tenant}/{box}/commands       asks it to do something (name=)
+//	GET /claim, POST /claim                   gives a box to a customer
+//	GET /api/waiting                          boxes that wait to be claimed, as JSON
+//	GET /healthz                              200 while the bus is there, else 503
 func (s *Server) Routes() []access.Route {
 	out := []access.Route{
-		{Pattern: "GET /{$}", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.page},
+		{Pattern: "GET /{$}", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.overview},
 		{Pattern: "GET /events", Role: access.Viewer, Reach: access.Own, Handler: s.events},
+		{Pattern: "GET /boxes/{tenant}/{box}", Role: access.Viewer, Reach: access.Named, Page: true, Handler: s.box},
+		{Pattern: "GET /boxes/{tenant}/{box}/events", Role: access.Viewer, Reach: access.Named, Handler: s.boxEvents},
+		{Pattern: "GET /boxes/{tenant}/{box}/request", Role: access.Viewer, Reach: access.Named, Page: true, Handler: s.request},
+		{Pattern: "POST /boxes/{tenant}/{box}/commands", Role: access.Support, Reach: access.Named, Handler: s.command},
+		{Pattern: "GET /claim", Role: access.Support, Reach: access.Fleet, Page: true, Handler: s.claimPage},
+		{Pattern: "POST /claim", Role: access.Support, Reach: access.Fleet, Handler: s.claim},
 		{Pattern: "GET /api/waiting", Role: access.Support, Reach: access.Fleet, Handler: s.waiters},
 		{Pattern: "GET /healthz", Role: access.Anyone, Reach: access.Nothing, Handler: s.health},
 		{Pattern: "GET /style.css", Role: access.Anyone, Reach: access.Nothing, Handler: asset("style.css", "text/css; charset=utf-8")},
@@ -131,6 +159,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	if srv.Shutdown(end) != nil {
 		_ = srv.Close()
 	}
+	s.tasks.Wait()
 	if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("dashboard: %w", err)
 	}
@@ -163,7 +192,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			http.Error(w, "this name is not one of the dashboard's (see --host)", http.StatusMisdirectedRequest)
 			return
 		}
-		if r.URL.Path != "/events" {
+		if !strings.HasSuffix(r.URL.Path, "/events") {
 			_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(30 * time.Second))
 		}
 		next.ServeHTTP(w, r)

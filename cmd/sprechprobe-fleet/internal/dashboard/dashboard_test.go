@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,7 +20,9 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -28,6 +32,7 @@ var start = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 type bench struct {
 	*testing.T
 	reg *registry.Registry
+	db  *history.DB
 	url string
 	now time.Time
 	bus bool
@@ -37,7 +42,14 @@ type bench struct {
 func newBench(t *testing.T, c dashboard.Config) *bench {
 	b := &bench{T: t, now: start, bus: true}
 	b.reg = registry.New(registry.Config{Now: func() time.Time { return b.now }})
-	c.Registry, c.Now, c.Bus = b.reg, func() time.Time { return b.now }, func() bool { return b.bus }
+	var err error
+	b.db, err = history.Open(t.Context(), filepath.Join(t.TempDir(), "history.db"), history.Config{Now: func() time.Time { return b.now },
+		ISP: func(netip.Addr) string { return "AS64500 Example" }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.db.Close() })
+	c.Registry, c.History, c.Now, c.Bus, c.Zone = b.reg, b.db, func() time.Time { return b.now }, func() bool { return b.bus }, time.UTC
 	s, err := dashboard.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +101,9 @@ func (b *bench) take(tenant, box string, r agent.Report) {
 	r.Seq, r.Tenant, r.Box.ID = b.seq, tenant, box
 	payload, err := json.Marshal(r)
 	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := b.db.Add(b.Context(), []history.Entry{{From: fleet.Address{Tenant: tenant, Box: box}, Boot: "boot", Report: r, Raw: payload, ArrivedAt: b.now}}); err != nil {
 		b.Fatal(err)
 	}
 	b.reg.Take(subject, "boot", payload, b.now)
@@ -152,18 +167,25 @@ func TestPageSaysWhatABoxSays(t *testing.T) {
 		_, page := b.get("/?lang=" + string(lang))
 		f := r.Findings[0]
 		contains(t, page, "Praxis Nord", "acme / nord", "1.2.3", advice.VerdictWord(agent.Blocked, lang), advice.Sentence(r, lang),
-			"udp-all-block", advice.For(f, lang).Title, advice.For(f, lang).IT, advice.CauseWord(agent.CausePractice, lang),
-			advice.CapabilityWord(agent.Direct, lang)+": "+advice.StateWord(agent.No, lang))
+			"udp-all-block", advice.CauseWord(agent.CausePractice, lang))
+		_, page = b.get("/boxes/acme/nord?lang=" + string(lang))
+		contains(t, page, "Praxis Nord", "acme/nord", "1.2.3", advice.VerdictWord(agent.Blocked, lang), advice.Sentence(r, lang),
+			"udp-all-block", advice.For(f, lang).Title, advice.For(f, lang).Harm, advice.For(f, lang).Staff, advice.For(f, lang).IT, advice.CauseWord(agent.CausePractice, lang),
+			advice.Proof(r.Evidence[0], lang), advice.CapabilityWord(agent.Direct, lang)+": "+advice.StateWord(agent.No, lang))
 		if !strings.Contains(page, `<html lang="`+string(lang)+`"`) {
 			t.Errorf("page does not say that its language is %s", lang)
 		}
 	}
 	_, page := b.get("/?lang=de")
-	contains(t, page, "gemeldet vor 1 min", "seit 4 min", "1 Box, 1 "+advice.VerdictWord(agent.Blocked, advice.German))
-	_, page = b.get("/", "Accept-Language", "fr-FR, en-GB;q=0.8, de;q=0.5")
-	contains(t, page, "reported 1 min ago", "for 4 min")
-	_, page = b.get("/", "Accept-Language", "fr")
-	contains(t, page, "gemeldet vor 1 min")
+	contains(t, page, "vor 1 min", "1 Box, 1 "+advice.VerdictWord(agent.Blocked, advice.German))
+	_, page = b.get("/boxes/acme/nord")
+	contains(t, page, "gemeldet vor 1 min", "seit 4 min")
+	for _, tt := range []struct{ accept, cookie, want string }{
+		{"fr-FR, en-GB;q=0.8, de;q=0.5", "", "1 min ago"}, {"fr", "", "vor 1 min"}, {"de", "lang=en", "1 min ago"}, {"en", "lang=xx", "1 min ago"},
+	} {
+		_, page = b.get("/", "Accept-Language", tt.accept, "Cookie", tt.cookie)
+		contains(t, page, tt.want)
+	}
 }
 
 func TestWorstFirst(t *testing.T) {
@@ -176,18 +198,25 @@ func TestWorstFirst(t *testing.T) {
 	b.take("acme", "limited", limited)
 	b.take("acme", "unknown", unknown)
 	b.take("zoo", "blocked", broken(report("Z")))
-	_, page := b.get("/?lang=en")
-	// Time passes, but the registry tells of silence only when it looks.
-	ids := regexp.MustCompile(`id="box\.([a-z.]+)" `).FindAllStringSubmatch(page, -1)
-	var order []string
-	for _, m := range ids {
-		order = append(order, m[1])
+	if _, err := b.db.Silence(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	want := "zoo.blocked acme.limited acme.unknown acme.fine acme.gone"
-	if got := strings.Join(order, " "); got != want {
-		t.Errorf("order: %s, want %s", got, want)
+	for sort, want := range map[string]string{
+		"":       "zoo.blocked acme.limited acme.gone acme.unknown acme.fine",
+		"name":   "acme.fine acme.gone acme.limited acme.unknown zoo.blocked",
+		"heard":  "acme.gone acme.fine acme.limited acme.unknown zoo.blocked",
+		"recent": "acme.fine acme.gone acme.limited acme.unknown zoo.blocked",
+		"evil":   "zoo.blocked acme.limited acme.gone acme.unknown acme.fine",
+	} {
+		_, page := b.get("/?lang=en&sort=" + sort)
+		if got := strings.Join(shownIn(page), " "); got != want {
+			t.Errorf("order by %q: %s, want %s", sort, got, want)
+		}
+		if n := strings.Count(page, "aria-sort="); n != 1 {
+			t.Errorf("order by %q: %d columns say that they are sorted by", sort, n)
+		}
 	}
-	_, page = b.get("/?lang=en&state=limited")
+	_, page := b.get("/?lang=en&state=limited")
 	if strings.Contains(page, `id="box.zoo.blocked"`) || !strings.Contains(page, `id="box.acme.limited"`) {
 		t.Error("?state=limited does not show just the limited box")
 	}
@@ -199,18 +228,91 @@ func TestWorstFirst(t *testing.T) {
 	contains(t, page, "No box fits this selection.")
 }
 
+// shownIn are the boxes that a page lists, in order.
+func shownIn(page string) (out []string) {
+	for _, m := range regexp.MustCompile(`<tr class="box [^>]* id="box\.([a-z0-9.-]+)"`).FindAllStringSubmatch(page, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+// Each filter finds what it says, alone and with others, and is offered with how many
+// boxes it would find.
+func TestFilters(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	old := report("Old")
+	old.Box.Version = "0.9"
+	b.take("zoo", "old", old)
+	b.now = start.Add(3 * time.Hour)
+	bad := broken(report("Bad"))
+	bad.Evidence = append(bad.Evidence, agent.See(agent.ProbeSTUN, agent.Target{Host: "stun.demo.test"}, agent.Answered, "").With(agent.MappedAddr, "198.51.100.0/24"))
+	b.take("acme", "bad", bad)
+	b.take("acme", "fine", report("Fine"))
+	for ask, want := range map[string]string{
+		"finding=udp-all-block":                "acme.bad",
+		"cause=practice":                       "acme.bad",
+		"cause=isp":                            "",
+		"cause=nonsense":                       "acme.bad acme.fine zoo.old",
+		"profile=demo":                         "acme.bad acme.fine zoo.old",
+		"tenant=zoo":                           "zoo.old",
+		"version=0.9":                          "zoo.old",
+		"isp=AS64500+Example":                  "acme.bad",
+		"silent=1h":                            "zoo.old",
+		"silent=24h":                           "",
+		"silent=forever":                       "acme.bad acme.fine zoo.old",
+		"q=FIN":                                "acme.fine",
+		"tenant=acme&state=ready":              "acme.fine",
+		"version=1.2.3&finding=udp-all-block":  "acme.bad",
+		"version=0.9&finding=udp-all-block":    "",
+		"q=%25":                                "",
+		"finding=%27+OR+1%3D1+--":              "",
+		"state=nonsense&page=-5&sort=nonsense": "acme.bad acme.fine zoo.old",
+	} {
+		_, page := b.get("/?lang=en&" + ask)
+		if got := strings.Join(shownIn(page), " "); got != want {
+			t.Errorf("%s finds %q, want %q", ask, got, want)
+		}
+		v, err := url.ParseQuery(ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want == "" && !strings.Contains(page, "No box fits this selection.") {
+			t.Errorf("%s does not say that nothing fits", ask)
+		}
+		if code := v.Get("finding"); code != "" && !strings.Contains(page, `<option value="`+html.EscapeString(code)+`" selected>`) {
+			t.Errorf("%s: the form forgets what was asked for", ask)
+		}
+	}
+	_, page := b.get("/?lang=en")
+	contains(t, page, "udp-all-block (1)", advice.CauseWord(agent.CausePractice, advice.English)+" (1)", "demo (3)", "acme (2)", "zoo (1)", "AS64500 Example (1)", "1.2.3 (2)", "0.9 (1)")
+}
+
+// An outage stands on top, with how many boxes it concerns that the reader may see.
+func TestIncidents(t *testing.T) {
+	b := newBench(t, dashboard.Config{Incidents: func() []alert.Incident {
+		return []alert.Incident{
+			{ID: "1", Cause: "isp", Target: "turn.example:3478/udp", Provider: "AS64500 <b>Example", StartedAt: start.Add(-20 * time.Minute),
+				Members: map[registry.Key]bool{{Tenant: "acme", Box: "a"}: true, {Tenant: "zoo", Box: "b"}: true}},
+			{ID: "2", Cause: "vendor", Target: "nobody.example", StartedAt: start},
+		}
+	}})
+	_, page := b.get("/?lang=de")
+	contains(t, page, "Störung beim Anbieter AS64500 Example: turn.example:3478/udp. 2 Boxen betroffen seit 20 min")
+	if strings.Contains(page, "<b>Example") || strings.Contains(page, "nobody.example") {
+		t.Error("an incident is not escaped, or one without boxes is shown")
+	}
+	if !strings.Contains(page, `href="/?isp=AS64500&#43;%3Cb%3EExample&amp;lang=de"`) {
+		t.Errorf("there is no way to the boxes at the provider: %s", page)
+	}
+}
+
 func TestSilentIsNotBlocked(t *testing.T) {
 	b := newBench(t, dashboard.Config{})
 	b.take("acme", "nord", report("Nord"))
 	b.now = start.Add(time.Hour)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	changes, stop := b.reg.Watch()
-	defer stop()
-	go func() { defer close(done); b.reg.Run(ctx) }()
-	<-changes
-	cancel()
-	<-done
+	if _, err := b.db.Silence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	_, page := b.get("/?lang=de")
 	contains(t, page, "schweigt", "zuletzt: "+advice.VerdictWord(agent.Ready, advice.German), "vor 1 h")
 	if strings.Contains(page, `class="box s-blocked"`) || strings.Contains(page, `class="box s-ready"`) {
@@ -304,7 +406,7 @@ func TestHeadersAndPaths(t *testing.T) {
 		t.Errorf("referrers: %s, with which forms do not say where they come from", p)
 	}
 	for path, want := range map[string]int{"/style.css": 200, "/live.js": 200, "/icon.svg": 200, "/healthz": 200,
-		"/assets/page.html": 404, "/page.html": 404, "/../etc/passwd": 404, "/x": 404} {
+		"/assets/page.html": 404, "/boxes/acme/none": 404, "/boxes/acme/none/request": 404, "/page.html": 404, "/../etc/passwd": 404, "/x": 404} {
 		if code, _ := b.get(path); code != want {
 			t.Errorf("GET %s = %d, want %d", path, code, want)
 		}
@@ -334,7 +436,7 @@ func TestWaiting(t *testing.T) {
 		all = append(all, dashboard.Waiter{Code: "AAAA-BBBB-CCCC", At: start})
 	}
 	_, page := b.get("/?lang=de")
-	contains(t, page, "Warten auf ihre Zuordnung", "P10H-KJQ7-87M1", "linux/arm", "fragte vor 2 min", "und 11 weitere", "sprechprobe-fleet claim CODE")
+	contains(t, page, "Warten auf ihre Zuordnung", "P10H-KJQ7-87M1", "linux/arm", "fragte vor 2 min", "und 11 weitere")
 	if strings.Contains(page, "<script>alert") || strings.Contains(page, "\u202e") {
 		t.Error("what a box says of itself is not escaped")
 	}
@@ -369,58 +471,25 @@ func TestUnreadableAndUnsetClock(t *testing.T) {
 	r.Stamp.Clock = agent.ClockUnset
 	b.take("acme", "clockless", r)
 	_, page := b.get("/?lang=en")
-	contains(t, page, "cannot be read", "clock not set", "since an unknown time")
+	contains(t, page, "cannot be read", "clock not set")
+	_, page = b.get("/boxes/acme/new?lang=en")
+	contains(t, page, "cannot be read")
+	_, page = b.get("/boxes/acme/clockless?lang=en")
+	contains(t, page, "clock not set", "since an unknown time")
 }
 
 func TestManyBoxesComeInPages(t *testing.T) {
 	b := newBench(t, dashboard.Config{})
-	for i := range 250 {
+	for i := range 230 {
 		b.take("acme", fmt.Sprintf("box-%03d", i), report(""))
 	}
 	for page, want := range map[string]struct {
 		n     int
 		first string
-	}{"1": {100, "box-000"}, "3": {50, "box-200"}, "99": {50, "box-200"}, "-1": {100, "box-000"}} {
+	}{"1": {50, "box-000"}, "5": {30, "box-200"}, "99": {30, "box-200"}, "-1": {50, "box-000"}} {
 		_, body := b.get("/?lang=en&page=" + page)
-		ids := regexp.MustCompile(`<article class="box s-ready" id="box\.acme\.([a-z0-9-]+)"`).FindAllStringSubmatch(body, -1)
-		if len(ids) != want.n || ids[0][1] != want.first {
-			t.Errorf("page %s: %d boxes from %v, want %d from %s", page, len(ids), ids[0][1], want.n, want.first)
-		}
-	}
-}
-
-// One page's share of a change in a fleet of 10000 boxes.
-func BenchmarkChangeAmongManyBoxes(b *testing.B) {
-	reg := registry.New(registry.Config{Now: func() time.Time { return start }})
-	s, err := dashboard.New(dashboard.Config{Registry: reg, Now: func() time.Time { return start }})
-	if err != nil {
-		b.Fatal(err)
-	}
-	take := func(i int, seq uint64, r agent.Report) {
-		subject, err := fleet.ReportSubject("acme", fmt.Sprintf("box-%05d", i))
-		if err != nil {
-			b.Fatal(err)
-		}
-		r.Seq = seq
-		payload, err := json.Marshal(r)
-		if err != nil {
-			b.Fatal(err)
-		}
-		reg.Take(subject, "boot", payload, start)
-	}
-	for i := range 10000 {
-		take(i, 1, report("Praxis"))
-	}
-	seq := uint64(1)
-	b.ReportAllocs()
-	for b.Loop() {
-		seq++
-		take(int(seq)%10000, seq, broken(report("Praxis")))
-		w := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, "http://localhost/?state=blocked", nil)
-		s.Handler().ServeHTTP(w, r)
-		if w.Code != 200 {
-			b.Fatal(w.Code)
+		if ids := shownIn(body); len(ids) != want.n || ids[0] != "acme."+want.first {
+			t.Errorf("page %s: %q, want %d from %s", page, ids, want.n, want.first)
 		}
 	}
 }

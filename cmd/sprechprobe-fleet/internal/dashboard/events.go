@@ -7,45 +7,42 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
-	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
 const (
-	gather   = 50 * time.Millisecond // wait for what belongs to a change
-	between  = time.Second           // two pushes are at least this far apart
-	remind   = 15 * time.Second      // a push without change, so that a dead way is noticed
-	recheck  = 5 * time.Second       // for what changes without the registry: the bus, and who may see what
-	maxWrite = 10 * time.Second      // for one push to one page
+	gather   = 50 * time.Millisecond  // wait for what belongs to a change
+	between  = 500 * time.Millisecond // two looks are at least this far apart
+	follow   = 3 * time.Second        // after the bus has told of a change, the history may still be writing it
+	remind   = 15 * time.Second       // a push without change, so that a dead way is noticed
+	recheck  = 5 * time.Second        // for what changes without the bus: silence, and who may see what
+	maxWrite = 10 * time.Second       // for one push to one page
 )
 
-// push is one event: what is above the rows, and all rows in order. The html of
-// a row that the page has already is left out.
-type push struct {
-	Head   string    `json:"head"`
-	Status string    `json:"status"`
-	Rows   []pushRow `json:"rows"`
-}
-
-type pushRow struct {
-	ID   string `json:"id"`
-	HTML string `json:"html,omitempty"`
+// feed makes the data of the events of one open page: empty where nothing is new for
+// it.
+type feed interface {
+	next(ctx context.Context, who access.Who) ([]byte, error)
 }
 
 // stream is one open page.
 type stream struct {
 	s    *Server
-	q    query
+	feed feed
 	w    http.ResponseWriter
 	out  *http.ResponseController
-	sent map[registry.Key]uint64 // revision of each row that the page has
-	last string                  // last event, to keep silent where nothing changed
 	n    uint64
 }
 
-// events serves server-sent events. A page that connects again gets the whole
-// list again: what it missed does not matter.
+// events serves the overview's changes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	s.stream(w, r, &rows{s: s, q: queryOf(r), sent: map[fleet.Address]string{}})
+}
+
+// stream serves server-sent events. A page that connects again gets everything
+// again: what it missed does not matter.
+func (s *Server) stream(w http.ResponseWriter, r *http.Request, f feed) {
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
@@ -56,8 +53,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
-	st := &stream{s: s, w: w, out: http.NewResponseController(w), sent: map[registry.Key]uint64{},
-		q: queryOf(r.URL.Query(), r.Header.Get("Accept-Language"))}
+	st := &stream{s: s, feed: f, w: w, out: http.NewResponseController(w)}
 	if err := st.run(r.Context()); err != nil && r.Context().Err() == nil {
 		s.conf.Log.Debug("page left", "err", err)
 	}
@@ -76,10 +72,12 @@ func (st *stream) run(ctx context.Context) error {
 	if more, err := st.push(ctx); !more || err != nil {
 		return err
 	}
-	reminder, bus := time.NewTicker(remind), time.NewTicker(recheck)
+	reminder, check, again := time.NewTicker(remind), time.NewTicker(recheck), time.NewTicker(between)
 	defer reminder.Stop()
-	defer bus.Stop()
-	for pushed := (time.Time{}); ; {
+	defer check.Stop()
+	defer again.Stop()
+	var told, looked time.Time
+	for {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -90,13 +88,18 @@ func (st *stream) run(ctx context.Context) error {
 				return err
 			}
 			continue
-		case <-bus.C:
+		case <-check.C:
+		case <-again.C:
+			if time.Since(told) > follow {
+				continue
+			}
 		case <-changes:
-			if !st.wait(ctx, max(gather, between-time.Since(pushed))) {
+			told = time.Now()
+			if !st.wait(ctx, max(gather, between-time.Since(looked))) {
 				return nil
 			}
-			pushed = time.Now()
 		}
+		looked = time.Now()
 		if more, err := st.push(ctx); !more || err != nil {
 			return err
 		}
@@ -118,48 +121,27 @@ func (st *stream) wait(ctx context.Context, d time.Duration) bool {
 }
 
 // push sends what changed since the last push, if anything did. more is false once
-// the reader may no longer see anything.
+// the reader may no longer see anything. A history that does not answer for a while
+// ends no page.
 func (st *stream) push(ctx context.Context) (more bool, err error) {
 	who, still := access.Again(ctx)
 	if !still {
 		return false, nil
 	}
-	return true, st.show(who)
-}
-
-func (st *stream) show(who access.Who) (err error) {
-	l := st.s.list(st.q, who)
-	p := push{Status: l.Status(), Rows: make([]pushRow, len(l.Boxes))}
-	if p.Head, err = st.s.pages.head(l); err != nil {
-		return err
-	}
-	now := st.s.conf.Now()
-	shown := make(map[registry.Key]uint64, len(l.Boxes))
-	for i, b := range l.Boxes {
-		p.Rows[i].ID = rowID(b.Key)
-		if old, ok := st.sent[b.Key]; !ok || old != b.Revision {
-			if p.Rows[i].HTML, err = st.s.pages.row(rowOf(b, l.lang, now)); err != nil {
-				return err
-			}
-		}
-		shown[b.Key] = b.Revision
-	}
-	st.sent = shown
-	data, err := json.Marshal(p)
-	if err != nil || string(data) == st.last {
-		return err
+	data, err := st.feed.next(ctx, who)
+	switch {
+	case ctx.Err() != nil:
+		return false, nil
+	case err == errGone:
+		return false, nil
+	case err != nil:
+		st.s.conf.Log.Warn("changes cannot be read", "err", err)
+		return true, nil
+	case data == nil:
+		return true, nil
 	}
 	st.n++
-	// After this push its rows are known: only a further change is news.
-	for i := range p.Rows {
-		p.Rows[i].HTML = ""
-	}
-	known, err := json.Marshal(p)
-	st.last = string(known)
-	if err != nil {
-		return err
-	}
-	return st.write(fmt.Sprintf("id: %d\nevent: list\ndata: %s\n\n", st.n, data))
+	return true, st.write(fmt.Sprintf("id: %d\nevent: list\ndata: %s\n\n", st.n, data))
 }
 
 func (st *stream) write(event string) error {
@@ -170,4 +152,70 @@ func (st *stream) write(event string) error {
 		return err
 	}
 	return st.out.Flush()
+}
+
+// push is one event: parts of the page, and all rows in order. The html of what the
+// page has already is left out.
+type push struct {
+	Status string `json:"status"`
+	Parts  []part `json:"parts"`
+	Rows   []part `json:"rows,omitempty"`
+}
+
+type part struct {
+	ID   string `json:"id"`
+	HTML string `json:"html,omitempty"`
+}
+
+// rows is the feed of the overview: only the rows on the screen.
+type rows struct {
+	s    *Server
+	q    query
+	sent map[fleet.Address]string // print of each row that the page has
+	last string                   // last event, to keep silent where nothing changed
+	head string
+}
+
+func (f *rows) next(ctx context.Context, who access.Who) ([]byte, error) {
+	l, err := f.s.overviewOf(ctx, f.q, who)
+	if err != nil {
+		return nil, err
+	}
+	head, err := f.s.pages.part("head.html", l)
+	if err != nil {
+		return nil, err
+	}
+	p := push{Status: l.Status(), Parts: []part{{ID: "head"}}, Rows: make([]part, len(l.Boxes))}
+	if head != f.head {
+		p.Parts[0].HTML = head
+	}
+	shown := make(map[fleet.Address]string, len(l.Boxes))
+	news := p.Parts[0].HTML != ""
+	for i, b := range l.Boxes {
+		p.Rows[i].ID = rowID(b.Address)
+		print := b.print()
+		if f.sent[b.Address] != print {
+			if p.Rows[i].HTML, err = f.s.rowHTML(ctx, b, l.lang); err != nil {
+				return nil, err
+			}
+			news = true
+		}
+		shown[b.Address] = print
+	}
+	data, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	f.head, f.sent = head, shown
+	// After this push its rows are known: only a further change is news.
+	p.Parts[0].HTML = ""
+	for i := range p.Rows {
+		p.Rows[i].HTML = ""
+	}
+	known, err := json.Marshal(p)
+	if err != nil || !news && string(known) == f.last {
+		return nil, err
+	}
+	f.last = string(known)
+	return data, nil
 }

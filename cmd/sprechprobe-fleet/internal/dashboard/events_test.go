@@ -17,8 +17,8 @@ import (
 )
 
 type event struct {
-	Head, Status string
-	Rows         []struct{ ID, HTML string }
+	Status      string
+	Parts, Rows []struct{ ID, HTML string }
 }
 
 // stream opens /events and returns the events that follow, and the first one.

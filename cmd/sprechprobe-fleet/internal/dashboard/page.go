@@ -2,41 +2,83 @@ package dashboard
 
 import (
 	"bytes"
+	"context"
 	"html/template"
 	"net/http"
 
+	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 )
 
-// page serves the page whole: it says everything without its script.
-func (s *Server) page(w http.ResponseWriter, r *http.Request) {
-	l := s.list(queryOf(r.URL.Query(), r.Header.Get("Accept-Language")), access.WhoOf(r.Context()))
-	v := struct {
-		list
-		Head template.HTML
-		Rows []template.HTML
-	}{list: l}
-	head, err := s.pages.head(l)
-	v.Head = template.HTML(head) // rendered and escaped by the same templates
-	now := s.conf.Now()
-	for _, b := range l.Boxes {
-		if err != nil {
-			break
-		}
-		var html string
-		html, err = s.pages.row(rowOf(b, l.lang, now))
-		v.Rows = append(v.Rows, template.HTML(html))
+// frame is what all pages have in common.
+type frame struct {
+	L        labels
+	language advice.Lang
+	Who      string // who is logged in; empty where nobody has to
+	MayClaim bool
+}
+
+func (s *Server) frameOf(lang advice.Lang, who access.Who) frame {
+	return frame{labelsOf(lang), lang, who.Name, who.May(access.Support, access.AllTenants)}
+}
+
+// Lang is the page's language.
+func (f frame) Lang() string { return string(f.language) }
+
+// PageTitle is the window's.
+func (f frame) PageTitle() string { return f.L.Title }
+
+// Stream is where a page's changes come from; empty: it has none.
+func (f frame) Stream() string { return "" }
+
+// OverviewURL is the first page.
+func (f frame) OverviewURL() string { return link(query{lang: f.language, page: 1}) }
+
+// OtherLang is the language that the page is not in.
+func (f frame) OtherLang() advice.Lang {
+	if f.language == advice.German {
+		return advice.English
 	}
-	var page bytes.Buffer
-	if err == nil {
-		err = s.pages.t.ExecuteTemplate(&page, "page.html", v)
-	}
+	return advice.German
+}
+
+// pages are the templates.
+type pages struct{ t *template.Template }
+
+func parsePages() (pages, error) {
+	t, err := template.ParseFS(assets, "assets/*.html")
+	return pages{t}, err
+}
+
+// part renders a part of a page.
+func (p pages) part(name string, data any) (string, error) {
+	var b bytes.Buffer
+	err := p.t.ExecuteTemplate(&b, name, data)
+	return b.String(), err
+}
+
+// send answers with a whole page, or with none.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, name string, data any) {
+	s.sendAs(w, r, http.StatusOK, name, data)
+}
+
+func (s *Server) sendAs(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+	page, err := s.pages.part(name, data)
 	if err != nil {
-		s.conf.Log.Error("page", "err", err)
-		http.Error(w, "the page could not be made", http.StatusInternalServerError)
+		s.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Vary", "Accept-Language")
-	_, _ = w.Write(page.Bytes()) // who left does not read
+	w.Header().Set("Vary", "Accept-Language, Cookie")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(page)) // who left does not read
+}
+
+// fail answers that a page could not be made. What is wrong is for the log alone.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if context.Cause(r.Context()) != nil {
+		return // nobody waits any more
+	}
+	s.conf.Log.Error("page", "path", r.URL.Path, "err", err)
+	http.Error(w, labelsOf(languageOf(r)).Busy, http.StatusServiceUnavailable)
 }

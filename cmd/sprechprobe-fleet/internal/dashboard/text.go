@@ -7,12 +7,26 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 )
 
-// labels are the page's own words; what is said about a box comes from advice.
+// labels are the pages' own words; what is said about a box comes from advice.
 type labels struct {
-	Title, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome, More,
+	Title, Overview, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome,
 	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Proof, Live, Lost, Pause, Resume, NoBus,
-	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Change, Off, NoScript, Logout,
-	Waiting, HowToClaim, MoreWaiting, Asked string
+	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Off, NoScript, Logout,
+	Waiting, HowToClaim, MoreWaiting, Asked, Calling,
+	State, Practice, Findings, Changed, Heard, Provider, Finding, Cause, Profile, Tenant, ISP, Any, QuietFor, Reset, Hits, Download,
+	Incident, IncidentVendor, IncidentISP, IncidentBoxes, Behind, More, Busy string
+
+	// The page of one box.
+	History, Range, Day, Week, Month, Harm, Staff, Evidence, Severity, Where, Log, LogNone, LogFirst, Began, Ended,
+	Charts, AsTable, Time, Mean, Least, Most, NoValues, Chart, ChartOf, Timeline, TimelineOf, Gap, Zone, NoFindings, RawGone,
+	Request, RequestText, Print, BackToBox, BoxData, Interval, FirstHeard, Reports, Run, Commands, NoDesk, Yes string
+
+	Commanded map[string]string // commands, by name
+	Answers   map[string]string // how a box answers
+	Metrics   map[string]string // what charts show
+
+	// The claim page.
+	Claim, ClaimHint, Code, ClaimTenant, ClaimName, Give, Claimed, NameRule, NoneWaiting, Key, At, ClaimFailed, ClaimBad string
 }
 
 func labelsOf(l advice.Lang) labels {
@@ -23,41 +37,93 @@ func labelsOf(l advice.Lang) labels {
 }
 
 var german = labels{
-	Title: "Sprechprobe – alle Boxen", Box: "Box", Boxes: "Boxen", Silent: "schweigt", All: "alle",
-	Search: "Suche nach Name, Box oder Kunde", Find: "Suchen", Filter: "Nach Zustand",
+	Title: "Sprechprobe", Overview: "Übersicht", Box: "Box", Boxes: "Boxen", Silent: "schweigt", All: "alle",
+	Search: "Name, Box oder Kunde", Find: "Suchen", Filter: "Nach Zustand",
 	None: "Noch keine Box hat sich gemeldet.", NoneFit: "Keine Box passt zu dieser Auswahl.",
 	Unreadable:     "Die Meldungen dieser Box sind nicht lesbar: Ihr Programm ist neuer als dieses hier oder fehlerhaft.",
-	UnreadableSome: "%d unlesbare Meldungen", More: "und %d weitere Befunde",
-	LastSpoke: "gemeldet", ClockUnset: "Uhr nicht gestellt", Version: "Version",
+	UnreadableSome: "%d unlesbare Meldungen",
+	LastSpoke:      "gemeldet", ClockUnset: "Uhr nicht gestellt", Version: "Version",
 	Since: "seit %s", NotSince: "seit unbekannter Zeit", IT: "Zu ändern", Proof: "Nachweis",
 	Live: "live", Lost: "Verbindung verloren, neuer Versuch läuft", Pause: "Anhalten", Resume: "Weiter",
 	NoBus:    "Der NATS-Bus ist nicht erreichbar: Die Anzeige kann veraltet sein.",
 	Blocked:  "lebt, kommt aber nicht durch: %s",
 	Previous: "zurück", Next: "weiter", Page: "Seite %d von %d", Other: "English",
 	Before: "zuletzt", Ago: "vor %s", Now: "gerade eben", Capabilities: "Was geht",
-	Skip: "Zur Liste", Change: "Stand beim Schweigen", Off: "angehalten",
+	Skip: "Zum Inhalt", Off: "angehalten",
 	NoScript: "Ohne JavaScript: Seite neu laden für den neuesten Stand.",
 	Waiting:  "Warten auf ihre Zuordnung", HowToClaim: "Code von der Praxis vorlesen lassen, dann:",
-	MoreWaiting: "und %d weitere", Asked: "fragte", Logout: "Abmelden",
+	MoreWaiting: "und %d weitere", Asked: "fragte", Logout: "Abmelden", Calling: "Rufen um Hilfe oder sind nicht lesbar",
+	State: "Zustand", Practice: "Praxis und Box", Findings: "Befund", Changed: "Seit", Heard: "Gemeldet", Provider: "Version, Anbieter",
+	Finding: "Befund", Cause: "Ursache", Profile: "Dienst", Tenant: "Kunde", ISP: "Anbieter", Any: "egal", QuietFor: "Schweigt seit über", Reset: "Auswahl aufheben",
+	Hits: "%d Treffer", Download: "Als CSV-Datei", Incident: "Störung", IncidentVendor: "Störung beim Dienst: %s.",
+	IncidentISP: "Störung beim Anbieter %s: %s.", IncidentBoxes: "%d Boxen betroffen", More: "und %d weitere",
+	Behind: "neuere Meldung wartet in der Box: %s", Busy: "Die Datenbank antwortet nicht. Bitte gleich noch einmal versuchen.",
+
+	History: "Verlauf", Range: "Zeitraum", Day: "24 Stunden", Week: "7 Tage", Month: "30 Tage", Harm: "Folge", Staff: "Für die Praxis",
+	Evidence: "Nachweis", Severity: "Gewicht", Where: "Wo", Log: "Änderungen", LogNone: "In diesem Zeitraum hat sich nichts geändert.", LogFirst: "erste Meldung",
+	Began: "neu", Ended: "vorbei", Charts: "Messwerte", AsTable: "Als Tabelle", Time: "Zeit", Mean: "Mittel", Least: "kleinster", Most: "größter",
+	NoValues: "In diesem Zeitraum wurde das nicht gemessen.", Chart: "%s in %s", ChartOf: "Mittel %s, kleinster %s, größter %s",
+	Timeline: "Zustand im Verlauf", TimelineOf: "Anteil der Zeit", Gap: "keine Meldungen", Zone: "Zeiten in %s.",
+	NoFindings: "Keine Befunde.", RawGone: "Die Meldung selbst ist abgelaufen und gelöscht. Bekannt sind noch Zustand und Befunde.",
+	Request: "Freigabeanforderung für die Praxis-IT", RequestText: "Als Text", Print: "Zum Drucken", BackToBox: "Zurück zur Box",
+	BoxData: "Über die Box", Interval: "meldet alle", FirstHeard: "zum ersten Mal gemeldet", Reports: "Meldungen", Run: "Befehle an die Box",
+	Commands: "Befehle", NoDesk: "Dieser Rechner hat den Schlüssel für Befehle nicht. Auf dem Rechner mit den Schlüsseln:", Yes: "Befehl senden",
+	Commanded: map[string]string{"check": "Jetzt messen", "identify": "Box blinken lassen", "bandwidth": "Bandbreite messen"},
+	Answers: map[string]string{"accepted": "Die Box hat angenommen. Das Ergebnis erscheint hier, sobald sie es meldet.", "absent": "Die Box ist gerade nicht erreichbar.",
+		"late": "Die Box hat nicht geantwortet.", "too-often": "Die Box lehnt ab: zu oft. Bitte einige Minuten warten.", "unsupported": "Die Box kann das nicht.",
+		"refused": "Die Box hat abgelehnt.", "failed": "Das ist nicht gelungen. Im Protokoll dieses Programms steht, warum."},
+	Metrics: map[string]string{"rtt": "Antwortzeit", "jitter": "Schwankung (Jitter)", "loss": "Paketverlust", "rate": "Durchsatz",
+		"rtt_ms": "ohne Last", "loaded_rtt_ms": "unter Last", "down_bits_per_s": "Empfang", "up_bits_per_s": "Senden", "jitter_ms": "Jitter", "loss_ratio": "Verlust"},
+
+	Claim: "Box zuordnen", ClaimHint: "Die Praxis liest den Code von der Box oder ihrer Seite vor. Danach gehört die Box dem Kunden und holt sich ihr Zertifikat selbst.",
+	Code: "Code", ClaimTenant: "Kunde (a-z, 0-9, -)", ClaimName: "Name der Box (a-z, 0-9, -)", Give: "Zuordnen", Claimed: "%s ist zugeordnet.",
+	NameRule: "Kunde und Name: Kleinbuchstaben, Ziffern und -, am Anfang kein -.", NoneWaiting: "Zurzeit wartet keine Box.", Key: "Schlüssel", At: "fragte zuletzt",
+	ClaimFailed: "Das ging nicht: %s", ClaimBad: "Der Code stimmt nicht.",
 }
 
 var english = labels{
-	Title: "Sprechprobe – all boxes", Box: "box", Boxes: "boxes", Silent: "silent", All: "all",
-	Search: "Search by name, box or customer", Find: "Search", Filter: "By state",
+	Title: "Sprechprobe", Overview: "Overview", Box: "box", Boxes: "boxes", Silent: "silent", All: "all",
+	Search: "Name, box or customer", Find: "Search", Filter: "By state",
 	None: "No box has reported yet.", NoneFit: "No box fits this selection.",
 	Unreadable:     "This box's reports cannot be read: its program is newer than this one, or broken.",
-	UnreadableSome: "%d unreadable reports", More: "and %d more findings",
-	LastSpoke: "reported", ClockUnset: "clock not set", Version: "version",
+	UnreadableSome: "%d unreadable reports",
+	LastSpoke:      "reported", ClockUnset: "clock not set", Version: "Version",
 	Since: "for %s", NotSince: "since an unknown time", IT: "To change", Proof: "Proof",
 	Live: "live", Lost: "connection lost, trying again", Pause: "Pause", Resume: "Resume",
 	NoBus:    "The NATS bus cannot be reached: what is shown may be out of date.",
 	Blocked:  "alive, but cannot get through: %s",
 	Previous: "back", Next: "next", Page: "Page %d of %d", Other: "Deutsch",
 	Before: "last", Ago: "%s ago", Now: "just now", Capabilities: "What works",
-	Skip: "To the list", Change: "State when it fell silent", Off: "paused",
+	Skip: "To the content", Off: "paused",
 	NoScript: "Without JavaScript: reload the page for the newest state.",
 	Waiting:  "Waiting to be claimed", HowToClaim: "Have the practice read the code out, then:",
-	MoreWaiting: "and %d more", Asked: "asked", Logout: "Log out",
+	MoreWaiting: "and %d more", Asked: "asked", Logout: "Log out", Calling: "Call for help, or cannot be read",
+	State: "State", Practice: "Practice and box", Findings: "Finding", Changed: "For", Heard: "Reported", Provider: "Version, provider",
+	Finding: "Finding", Cause: "Cause", Profile: "Service", Tenant: "Customer", ISP: "Provider", Any: "any", QuietFor: "Silent for more than", Reset: "Clear selection",
+	Hits: "%d found", Download: "As a CSV file", Incident: "Outage", IncidentVendor: "Outage of the service: %s.",
+	IncidentISP: "Outage at the provider %s: %s.", IncidentBoxes: "%d boxes affected", More: "and %d more",
+	Behind: "a newer report waits in the box: %s", Busy: "The database does not answer. Please try again in a moment.",
+
+	History: "History", Range: "Period", Day: "24 hours", Week: "7 days", Month: "30 days", Harm: "Effect", Staff: "For the practice",
+	Evidence: "Proof", Severity: "Severity", Where: "Where", Log: "Changes", LogNone: "Nothing changed in this period.", LogFirst: "first report",
+	Began: "new", Ended: "over", Charts: "Measurements", AsTable: "As a table", Time: "Time", Mean: "mean", Least: "smallest", Most: "largest",
+	NoValues: "This was not measured in this period.", Chart: "%s in %s", ChartOf: "mean %s, smallest %s, largest %s",
+	Timeline: "State over time", TimelineOf: "Share of the time", Gap: "no reports", Zone: "Times in %s.",
+	NoFindings: "No findings.", RawGone: "The report itself has expired and was deleted. State and findings are still known.",
+	Request: "Release request for the practice's IT", RequestText: "As text", Print: "To print", BackToBox: "Back to the box",
+	BoxData: "About the box", Interval: "reports every", FirstHeard: "first reported", Reports: "reports", Run: "Commands to the box",
+	Commands: "Commands", NoDesk: "This machine does not have the key for commands. On the machine with the keys:", Yes: "Send command",
+	Commanded: map[string]string{"check": "Check now", "identify": "Make the box blink", "bandwidth": "Measure bandwidth"},
+	Answers: map[string]string{"accepted": "The box has accepted. The result appears here as soon as it reports.", "absent": "The box cannot be reached right now.",
+		"late": "The box did not answer.", "too-often": "The box refuses: too often. Please wait a few minutes.", "unsupported": "The box cannot do that.",
+		"refused": "The box has refused.", "failed": "That did not work. This program's log says why."},
+	Metrics: map[string]string{"rtt": "Response time", "jitter": "Jitter", "loss": "Packet loss", "rate": "Throughput",
+		"rtt_ms": "idle", "loaded_rtt_ms": "under load", "down_bits_per_s": "down", "up_bits_per_s": "up", "jitter_ms": "jitter", "loss_ratio": "loss"},
+
+	Claim: "Claim a box", ClaimHint: "The practice reads the code from the box or its page. After that the box belongs to the customer and fetches its certificate by itself.",
+	Code: "Code", ClaimTenant: "Customer (a-z, 0-9, -)", ClaimName: "Name of the box (a-z, 0-9, -)", Give: "Claim", Claimed: "%s is claimed.",
+	NameRule: "Customer and name: lower-case letters, digits and -, no - at the start.", NoneWaiting: "No box is waiting right now.", Key: "Key", At: "last asked",
+	ClaimFailed: "That did not work: %s", ClaimBad: "The code is wrong.",
 }
 
 // word is a state in the page's language.
@@ -65,10 +131,10 @@ func (l labels) word(s state, lang advice.Lang) string {
 	if s == silent {
 		return l.Silent
 	}
-	return advice.VerdictWord(verdict(s), lang)
+	return advice.VerdictWord(verdictOf(s), lang)
 }
 
-// ago says how long something is past. The page's script says the same.
+// ago says how long something is past. The pages' script says the same.
 func (l labels) ago(d time.Duration) string {
 	if d < 2*time.Second {
 		return l.Now

@@ -23,7 +23,9 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/farends"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/ingest"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -51,6 +53,7 @@ type stage struct {
 	conf  Config
 	dir   string
 	hub   *hub.Hub
+	db    *history.DB
 	reg   *registry.Registry
 	ends  *farends.Service
 	url   string // of the dashboard
@@ -96,6 +99,9 @@ func (s *stage) Close() error {
 	if s.hub != nil {
 		s.hub.Close()
 	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
 	if s.dir != "" {
 		errs = append(errs, os.RemoveAll(s.dir))
 	}
@@ -107,6 +113,12 @@ func (s *stage) openHub(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.db, err = history.Open(ctx, filepath.Join(s.dir, "history.db"), history.Config{}); err != nil {
+		return err
+	}
+	in := ingest.New(s.db, s.conf.Log)
+	s.tasks.Go(func() { s.hub.Ingest(ctx, in.Take) })
+	s.tasks.Go(func() { s.silence(ctx) })
 	s.reg = registry.New(registry.Config{Log: s.conf.Log})
 	s.tasks.Go(func() {
 		s.hub.Follow(ctx, func(m hub.Message) { s.reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
@@ -120,12 +132,29 @@ func (s *stage) openHub(ctx context.Context) (err error) {
 	return nil
 }
 
+// silence marks the box where it should have spoken, until ctx ends.
+func (s *stage) silence(ctx context.Context) {
+	const every = 2 * time.Second
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		if _, err := s.db.Silence(ctx); err != nil && ctx.Err() == nil {
+			s.conf.Log.Warn("a silent box is not marked", "err", err)
+		}
+	}
+}
+
 func (s *stage) openDashboard(ctx context.Context) error {
 	ln, moved, err := listen(s.conf.Listen)
 	if err != nil {
 		return fmt.Errorf("dashboard: %w", err)
 	}
-	page, err := dashboard.New(dashboard.Config{Registry: s.reg, Bus: s.hub.Connected, Log: s.conf.Log})
+	page, err := dashboard.New(dashboard.Config{History: s.db, Registry: s.reg, Bus: s.hub.Connected, Log: s.conf.Log})
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}

@@ -90,17 +90,35 @@ func (s *stage) act(ctx context.Context, title string, do func() error, want fun
 	}
 	took := time.Since(began)
 	said := advice.Sentence(r, s.conf.Lang)
-	page, err := s.fetch(ctx)
+	seen, err := s.shows(ctx, said)
 	if err != nil {
-		return err
-	}
-	seen := rowText(page, "box."+tenant+"."+boxID)
-	if !strings.Contains(seen, fold(said)) {
-		return fmt.Errorf("%s: the dashboard does not say %q, but %q", title, said, seen)
+		return fmt.Errorf("%s: %w", title, err)
 	}
 	fmt.Fprintf(s.conf.Out, "== %s: seen after %.1f s\nlight: %s\nsentence: %s\ndashboard: %s\n",
 		title, took.Seconds(), s.light(ctx, r), said, seen)
 	return nil
+}
+
+// shows waits until the dashboard says something of the box, and returns all that it
+// says: a report is on the bus a little earlier than in the history.
+func (s *stage) shows(ctx context.Context, said string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for t := time.NewTicker(100 * time.Millisecond); ; {
+		page, err := s.fetch(ctx)
+		if err != nil {
+			return "", err
+		}
+		seen := rowText(page, "box."+tenant+"."+boxID)
+		if strings.Contains(seen, fold(said)) {
+			return seen, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("the dashboard does not say %q, but %q", said, seen)
+		case <-t.C:
+		}
+	}
 }
 
 // light is what the lights show for a report. They are set before the report

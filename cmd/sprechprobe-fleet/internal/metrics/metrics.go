@@ -6,6 +6,7 @@ package metrics
 import (
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -87,7 +88,7 @@ func (m *Metrics) Routes() []access.Route {
 // Request counts an answer.
 func (m *Metrics) Request(route string, status int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(status/100)+"xx").Inc()
-	if route != "GET /events" {
+	if !strings.HasSuffix(route, "/events") {
 		m.took.WithLabelValues(route).Observe(took.Seconds())
 	}
 }

@@ -1,9 +1,11 @@
 package registry_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -414,5 +416,28 @@ func TestCallForHelp(t *testing.T) {
 	b.Call(registry.Key{Tenant: "acme", Box: "three"}, registry.Call{At: at(60)})
 	if n := b.Stats().Boxes; n != 2 {
 		t.Errorf("%d boxes, want no more than allowed", n)
+	}
+}
+
+// Who calls for help, or cannot be read, is listed; who reports again is not.
+func TestTroubled(t *testing.T) {
+	at := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	r := registry.New(registry.Config{Now: func() time.Time { return at }})
+	good := []byte(`{"schema":"` + agent.Schema + `","verdict":"ready","seq":1}`)
+	r.Take("sprechprobe.v1.acme.fine.up.report", "a", good, at)
+	r.Take("sprechprobe.v1.acme.calls.up.report", "a", good, at)
+	r.Take("sprechprobe.v1.acme.alien.up.report", "a", []byte(`{"schema":"x/9"}`), at)
+	calls := registry.Key{Tenant: "acme", Box: "calls"}
+	r.Call(calls, registry.Call{Reason: agent.Timeout, At: at.Add(time.Second)})
+	var got []string
+	for _, b := range r.Troubled() {
+		got = append(got, b.Key.Box)
+	}
+	if !slices.Equal(got, []string{"alien", "calls"}) {
+		t.Errorf("troubled: %q", got)
+	}
+	r.Take("sprechprobe.v1.acme.calls.up.report", "a", bytes.Replace(good, []byte(`"seq":1`), []byte(`"seq":2`), 1), at.Add(2*time.Second))
+	if all := r.Troubled(); len(all) != 1 {
+		t.Errorf("after it reported again: %d", len(all))
 	}
 }

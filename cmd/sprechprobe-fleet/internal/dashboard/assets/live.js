@@ -1,10 +1,9 @@
-// Keeps the page as the server would render it now. The server sends the html
-// of rows that changed, and all rows in order; times are counted on here.
+// Keeps a page as the server would render it now. The server sends the html of
+// parts and rows that changed, and all rows in order; times are counted on here.
 "use strict";
 (() => {
   const words = document.body.dataset;
-  const boxes = document.getElementById("boxes");
-  const head = document.getElementById("head");
+  const table = document.getElementById("boxes");
   const status = document.getElementById("status");
   const link = document.getElementById("link");
   const pause = document.getElementById("pause");
@@ -38,38 +37,37 @@
     t.innerHTML = html; // made and escaped by the server's templates
     return t.content.firstElementChild;
   };
-  const openKeys = (row) => new Set([...row.querySelectorAll("details[open]")].map((d) => d.dataset.key));
-  // focusKey finds what has the focus again after its row was replaced.
-  const focusKey = (row) => {
+  // selector finds again what has the focus after a part of the page was replaced.
+  const selector = (within) => {
     const a = document.activeElement;
-    if (!a || !row.contains(a)) return null;
+    if (!a || !within.contains(a)) return null;
+    if (a.id) return "#" + CSS.escape(a.id);
     const d = a.closest("details");
-    return d ? d.dataset.key : null;
+    if (d) return "details[data-key=" + JSON.stringify(d.dataset.key) + "] > summary";
+    const href = a.getAttribute("href");
+    return href ? "a[href=" + JSON.stringify(href) + "]" : null;
+  };
+  const keep = (within, change) => {
+    const focus = selector(within);
+    const open = new Set([...within.querySelectorAll("details[open]")].map((d) => d.dataset.key));
+    const now = change();
+    for (const d of now.querySelectorAll("details")) d.open = open.has(d.dataset.key);
+    if (focus) queueMicrotask(() => now.querySelector(focus)?.focus({ preventScroll: true }));
   };
 
   const replace = (old, html) => {
     const row = element(html);
-    if (old) {
-      const opened = openKeys(old), focus = focusKey(old);
-      for (const d of row.querySelectorAll("details")) {
-        d.open = opened.has(d.dataset.key);
-        if (d.dataset.key === focus) queueMicrotask(() => d.querySelector("summary").focus({ preventScroll: true }));
-      }
-      if (old.className.replace(" changed", "") !== row.className) row.classList.add("changed");
-      old.replaceWith(row);
-    }
+    if (!old) return row;
+    if (old.className.replace(" changed", "") !== row.className) row.classList.add("changed");
+    keep(old, () => { old.replaceWith(row); return row; });
     return row;
   };
 
-  const apply = (list) => {
-    const focused = document.activeElement && head.contains(document.activeElement) ? document.activeElement.id : null;
-    head.innerHTML = list.head;
-    if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
-    if (status.textContent !== list.status) status.textContent = list.status;
-    const keep = new Set(list.rows.map((r) => r.id));
-    for (const row of [...boxes.children]) if (!keep.has(row.id)) row.remove();
-    let place = boxes.firstElementChild;
-    for (const r of list.rows) {
+  const order = (rows) => {
+    const there = new Set(rows.map((r) => r.id));
+    for (const row of [...table.children]) if (!there.has(row.id)) row.remove();
+    let place = table.firstElementChild;
+    for (const r of rows) {
       let row = document.getElementById(r.id);
       if (r.html) {
         const here = row !== null && row === place;
@@ -78,8 +76,17 @@
       }
       if (!row) continue;
       if (row === place) place = place.nextElementSibling;
-      else boxes.insertBefore(row, place);
+      else table.insertBefore(row, place);
     }
+  };
+
+  const apply = (news) => {
+    for (const p of news.parts) {
+      const part = p.html ? document.getElementById(p.id) : null;
+      if (part && part.innerHTML !== p.html) keep(part, () => { part.innerHTML = p.html; return part; });
+    }
+    if (status.textContent !== news.status) status.textContent = news.status;
+    if (table) order(news.rows || []);
     tick();
   };
 
@@ -90,7 +97,7 @@
     pause.textContent = paused ? words.resume : words.pause;
   };
 
-  // A page that connects again gets the whole list, so nothing is kept meanwhile.
+  // A page that connects again gets everything, so nothing is kept meanwhile.
   pause.addEventListener("click", () => {
     paused = !paused;
     if (paused) source.close();

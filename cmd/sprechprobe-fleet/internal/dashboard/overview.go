@@ -1,0 +1,393 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/advice"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
+)
+
+// list is what one query shows of the fleet at one moment.
+type list struct {
+	query
+	frame
+	Counts    []count
+	Total     int // that the filters find, whatever their state
+	Found     int // of the state asked for
+	Pages     int
+	Boxes     []seen // on this page
+	BusLost   bool
+	Incidents []outage
+	Calling   []row // that the history knows nothing of
+	Waiting   []waiter
+	More      string // waiting ones that are not shown
+}
+
+// seen is a box as the history and the bus know it.
+type seen struct {
+	history.Box
+	live registry.Box // zero where the bus knows nothing of it
+}
+
+// count is the number of boxes in one state.
+type count struct {
+	State state
+	Word  string
+	N     int
+	URL   string
+	On    bool
+}
+
+// overviewOf asks the history for a list.
+func (s *Server) overviewOf(ctx context.Context, q query, who access.Who) (list, error) {
+	now := s.conf.Now()
+	l := list{query: q, frame: s.frameOf(q.lang, who), BusLost: !s.conf.Bus()}
+	want := q.wants(who, now)
+	counts, err := s.count(ctx, q, want)
+	if err != nil {
+		return l, err
+	}
+	l.count(counts)
+	l.page = min(q.page, l.Pages)
+	want.Page = l.page
+	boxes, err := s.lists.of(ctx, strings.Join(want.Tenants, " ")+"\n"+l.values().Encode(), func(ctx context.Context) ([]history.Box, error) {
+		return s.conf.History.List(ctx, want)
+	})
+	if err != nil {
+		return l, err
+	}
+	for _, b := range boxes {
+		live, _ := s.conf.Registry.Box(registry.Key{Tenant: b.Tenant, Box: b.Address.Box})
+		l.Boxes = append(l.Boxes, seen{b, live})
+	}
+	l.Incidents = s.outages(q.lang, who, now)
+	for _, b := range s.conf.Registry.Troubled() {
+		if who.Sees(b.Tenant) && len(l.Calling) < maxWaiters {
+			l.Calling = append(l.Calling, s.calling(b, q.lang, now))
+		}
+	}
+	if who.May(access.Support, access.AllTenants) { // they belong to no tenant yet
+		l.Waiting, l.More = s.waiting(l.L)
+	}
+	return l, nil
+}
+
+// count asks how many boxes there are of each kind, whatever their state.
+func (s *Server) count(ctx context.Context, q query, want history.Query) (history.Counts, error) {
+	q.state, q.sort, q.page, q.lang = "", "", 0, ""
+	return s.counts.of(ctx, strings.Join(want.Tenants, " ")+"\n"+q.values().Encode(), func(ctx context.Context) (history.Counts, error) {
+		return s.conf.History.Count(ctx, want)
+	})
+}
+
+func (l *list) count(c history.Counts) {
+	for _, st := range states {
+		n := c.Silent
+		if st != silent {
+			n = c.Verdicts[verdictOf(st)]
+		}
+		to := l.query
+		to.state, to.page = st, 0
+		l.Counts = append(l.Counts, count{st, l.L.word(st, l.lang), n, link(to), l.query.state == st})
+		l.Total += n
+		if l.query.state == "" || l.query.state == st {
+			l.Found += n
+		}
+	}
+	l.Pages = min(lastPage, max(1, (l.Found+perPage-1)/perPage))
+}
+
+func link(q query) string { return "/?" + q.values().Encode() }
+
+// Status says in one line what the counts are, for those who do not see them.
+func (l list) Status() string {
+	out := fmt.Sprintf("%d %s", l.Total, l.L.Boxes)
+	if l.Total == 1 {
+		out = "1 " + l.L.Box
+	}
+	for _, c := range l.Counts {
+		if c.N > 0 {
+			out += fmt.Sprintf(", %d %s", c.N, c.Word)
+		}
+	}
+	for _, i := range l.Incidents {
+		out += ". " + i.Text
+	}
+	return out
+}
+
+// The parts of the page's addresses.
+
+func (l list) Text() string     { return l.text }
+func (l list) State() string    { return string(l.query.state) }
+func (l list) Stream() string   { return "/events?" + l.values().Encode() }
+func (l list) AllURL() string   { return l.with(func(q *query) { q.state = "" }) }
+func (l list) ResetURL() string { return link(query{lang: l.lang}) }
+func (l list) Filtered() bool   { return l.filtered() }
+func (l list) PageNo() string   { return fmt.Sprintf(l.L.Page, l.page, l.Pages) }
+func (l list) HasPrev() bool    { return l.page > 1 }
+func (l list) HasNext() bool    { return l.page < l.Pages }
+func (l list) PrevURL() string  { return l.turn(-1) }
+func (l list) NextURL() string  { return l.turn(1) }
+func (l list) HitsText() string { return fmt.Sprintf(l.L.Hits, l.Found) }
+func (l list) Asks() bool       { return l.query != query{lang: l.lang, page: l.page} }
+func (l list) SortName() string { return string(l.query.sort) }
+
+func (l list) turn(by int) string {
+	q := l.query
+	q.page += by
+	return link(q)
+}
+
+func (l list) with(change func(*query)) string {
+	q := l.query
+	q.page = 0
+	change(&q)
+	return link(q)
+}
+
+// DownloadURL is the selection as a table for spreadsheets, as far as the interface
+// for programs knows its filters.
+func (l list) DownloadURL() string {
+	v := l.values()
+	for _, name := range []string{"page", "sort", "silent", "isp", "profile"} {
+		v.Del(name)
+	}
+	v.Set("format", "csv")
+	v.Set("limit", "10000")
+	return "/api/v1/boxes?" + v.Encode()
+}
+
+// OtherURL is this page in the other language.
+func (l list) OtherURL() string {
+	q := l.query
+	q.lang = l.OtherLang()
+	return link(q)
+}
+
+// column is one head of the table.
+type column struct {
+	Name, URL, Sorted string // Sorted is the word of aria-sort; empty: not by this one
+}
+
+// Columns are the heads of the table, as links that sort by them.
+func (l list) Columns() []column {
+	head := func(name string, by history.Sort, sorted string) column {
+		c := column{Name: name, URL: l.with(func(q *query) { q.sort = by })}
+		if l.query.sort == by {
+			c.Sorted = sorted
+		}
+		return c
+	}
+	return []column{head(l.L.State, history.Worst, "descending"), head(l.L.Practice, history.ByName, "ascending"), {Name: l.L.Findings},
+		head(l.L.Changed, history.Recent, "ascending"), head(l.L.Heard, history.Heard, "descending"), {Name: l.L.Provider}}
+}
+
+// filter is one field that narrows the list.
+type filter struct {
+	Name, Label string
+	Options     []option
+}
+
+type option struct {
+	Value, Text string
+	On          bool
+}
+
+// maxOptions is how many values a filter offers, the most frequent ones.
+const maxOptions = 200
+
+// Filters are what the list can be narrowed by. What is asked for is always among
+// the options.
+func (l list) filters(facets []history.Facet) []filter {
+	out := []filter{{"finding", l.L.Finding, nil}, {"cause", l.L.Cause, nil}, {"profile", l.L.Profile, nil}, {"tenant", l.L.Tenant, nil},
+		{"isp", l.L.ISP, nil}, {"version", l.L.Version, nil}}
+	fields := l.query.fields()
+	for i, f := range out {
+		now := *fields[f.Name]
+		there := now == ""
+		for _, facet := range facets {
+			if facet.Kind != f.Name || len(out[i].Options) >= maxOptions {
+				continue
+			}
+			text := clean(facet.Value, 60)
+			if f.Name == "cause" {
+				c, _ := causeOf(facet.Value)
+				text = advice.CauseWord(c, l.lang)
+			}
+			there = there || facet.Value == now
+			out[i].Options = append(out[i].Options, option{facet.Value, fmt.Sprintf("%s (%d)", text, facet.Boxes), facet.Value == now})
+		}
+		if !there {
+			out[i].Options = append(out[i].Options, option{now, now, true})
+		}
+	}
+	quiet := filter{"silent", l.L.QuietFor, nil}
+	for _, s := range silences {
+		quiet.Options = append(quiet.Options, option{s.word, span(s.d), l.quiet == s.word})
+	}
+	return append(out, quiet)
+}
+
+// facetsFor is how long a page waits for what it can be narrowed by; another page,
+// or the same one a little later, has it.
+const facetsFor = 40 * time.Millisecond
+
+// facets are what the boxes that somebody may see can be found by. They are counted
+// over the whole fleet, which takes a while, and so beside the page.
+func (s *Server) facets(who access.Who) []history.Facet {
+	want := history.Query{Tenants: tenantsOf(who)}
+	name := "all"
+	if want.Tenants != nil {
+		name = "of " + strings.Join(want.Tenants, " ")
+	}
+	a := s.kinds.entry(name)
+	if v, ok := a.get(); ok {
+		return v
+	}
+	done := make(chan struct{})
+	s.tasks.Go(func() {
+		defer close(done)
+		select {
+		case <-a.turn:
+			defer func() { a.turn <- struct{}{} }()
+		default: // somebody counts already
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		began := time.Now()
+		all, err := s.conf.History.Facets(ctx, want)
+		if err == nil {
+			var tenants []history.Facet
+			tenants, err = s.conf.History.Tenants(ctx, want)
+			all = append(all, tenants...)
+		}
+		if err != nil {
+			s.conf.Log.Warn("filters cannot be counted", "err", err)
+			return
+		}
+		a.set(all, time.Since(began))
+	})
+	t := time.NewTimer(facetsFor)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+	v, _ := a.get()
+	return v
+}
+
+// outage is an incident as the pages show it.
+type outage struct {
+	ID, Text string
+	URL      string // the boxes that it concerns; empty: there is no filter for them
+	Since    string
+	SinceAt  string
+	AgeMS    int64
+}
+
+// outages are the incidents that go on and concern boxes that somebody may see.
+func (s *Server) outages(lang advice.Lang, who access.Who, now time.Time) []outage {
+	l := labelsOf(lang)
+	var out []outage
+	for _, i := range s.conf.Incidents() {
+		n := 0
+		for k := range i.Members {
+			if who.Sees(k.Tenant) {
+				n++
+			}
+		}
+		if n == 0 {
+			continue
+		}
+		o := outage{ID: clean(i.ID, 40), Since: fmt.Sprintf(l.Since, span(now.Sub(i.StartedAt))), SinceAt: stamp(i.StartedAt), AgeMS: age(now, i.StartedAt) / 60000 * 60000} // no news each second
+		target, provider := clean(i.Target, 120), clean(i.Provider, 80)
+		if provider != "" {
+			o.Text = fmt.Sprintf(l.IncidentISP, provider, target)
+			o.URL = link(query{lang: lang, isp: i.Provider, page: 1})
+		} else {
+			o.Text = fmt.Sprintf(l.IncidentVendor, target)
+		}
+		o.Text += " " + fmt.Sprintf(l.IncidentBoxes, n)
+		out = append(out, o)
+	}
+	return out
+}
+
+// overview serves the first page whole: it says everything without its script.
+func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
+	s.remember(w, r)
+	who := access.WhoOf(r.Context())
+	l, err := s.overviewOf(r.Context(), queryOf(r), who)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	v := struct {
+		list
+		Head    template.HTML
+		Rows    []template.HTML
+		Filters []filter
+	}{list: l, Filters: l.filters(s.facets(who))}
+	head, err := s.pages.part("head.html", l)
+	v.Head = template.HTML(head) // rendered and escaped by the same templates
+	for _, b := range l.Boxes {
+		var html string
+		if err == nil {
+			html, err = s.rowHTML(r.Context(), b, l.lang)
+		}
+		v.Rows = append(v.Rows, template.HTML(html))
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.send(w, r, "page.html", v)
+}
+
+// rowHTML renders one box.
+func (s *Server) rowHTML(ctx context.Context, b seen, lang advice.Lang) (string, error) {
+	r, err := s.reportOf(ctx, b)
+	if err != nil {
+		return "", err
+	}
+	return s.pages.part("row.html", rowOf(b, r, lang, s.conf.Now()))
+}
+
+// reportOf is the newest report of a box, as far as it is kept: without what nothing
+// rests on where the bus knows it, and with the causes that incidents give. It is
+// without a Schema where it is not kept any more.
+func (s *Server) reportOf(ctx context.Context, b seen) (agent.Report, error) {
+	if b.same() && b.live.Report.Schema != "" {
+		return b.live.Report, nil
+	}
+	_, r, err := s.conf.History.Newest(ctx, b.Address)
+	return r, err
+}
+
+// same reports whether the bus has told of the very report that the history has.
+func (b seen) same() bool { return b.live.Boot == b.Boot && b.live.Report.Seq == b.Seq }
+
+// State is how the box is shown.
+func (b seen) State() state {
+	if b.Silent {
+		return silent
+	}
+	return state(b.Verdict.String())
+}
+
+// print changes with whatever a row shows, but for how long ago things were.
+func (b seen) print() string {
+	return fmt.Sprint(b.Boot, " ", b.Seq, " ", b.State(), " ", b.ArrivedAt.UnixMilli(), " ", b.SinceAt.UnixMilli(), " ", b.ISP, " ", b.Name, " ", b.Version, " ",
+		b.live.Revision)
+}

@@ -1,0 +1,101 @@
+package dashboard
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const (
+	// dear is what an answer may cost and still be asked for anew each time. One that
+	// costs more is shared for tenfold its cost by all who ask, so that no number of
+	// open pages keeps the history from its work; stale bounds that.
+	dear  = 5 * time.Millisecond
+	stale = 5 * time.Second
+	// maxShared is how many different answers are kept.
+	maxShared = 256
+)
+
+// shared keeps answers of the history for whoever asks the same. Its zero value is
+// ready; it is safe for concurrent use.
+type shared[T any] struct {
+	mu  sync.Mutex
+	all map[string]*answer[T]
+}
+
+type answer[T any] struct {
+	turn  chan struct{} // holds one token: who has it asks
+	mu    sync.Mutex
+	value T
+	until time.Time // when it is to be asked anew
+	used  time.Time
+}
+
+// of is the answer of a name, and whoever has to may give up waiting by ctx. ask is
+// called by one at a time.
+func (s *shared[T]) of(ctx context.Context, name string, ask func(context.Context) (T, error)) (T, error) {
+	a := s.entry(name)
+	select {
+	case <-a.turn:
+		defer func() { a.turn <- struct{}{} }()
+	case <-ctx.Done():
+		var none T
+		return none, ctx.Err()
+	}
+	if v, ok := a.get(); ok {
+		return v, nil
+	}
+	began := time.Now()
+	v, err := ask(ctx)
+	if err != nil {
+		return v, err
+	}
+	a.set(v, time.Since(began))
+	return v, nil
+}
+
+func (s *shared[T]) entry(name string) *answer[T] {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.all == nil {
+		s.all = map[string]*answer[T]{}
+	}
+	a := s.all[name]
+	if a == nil {
+		if len(s.all) >= maxShared {
+			s.drop()
+		}
+		a = &answer[T]{turn: make(chan struct{}, 1)}
+		a.turn <- struct{}{}
+		s.all[name] = a
+	}
+	a.used = now
+	return a
+}
+
+// drop forgets what was used longest ago.
+func (s *shared[T]) drop() {
+	oldest := ""
+	for name, a := range s.all {
+		if oldest == "" || a.used.Before(s.all[oldest].used) {
+			oldest = name
+		}
+	}
+	delete(s.all, oldest)
+}
+
+func (a *answer[T]) get() (T, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.value, time.Now().Before(a.until)
+}
+
+func (a *answer[T]) set(v T, cost time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.value, a.until = v, time.Time{}
+	if cost > dear {
+		a.until = time.Now().Add(min(10*cost, stale))
+	}
+}
