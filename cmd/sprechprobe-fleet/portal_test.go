@@ -414,7 +414,7 @@ func TestStreamsAreApart(t *testing.T) {
 		}
 	}
 	if !slices.Equal(streams[0], streams[1]) {
-		t.Errorf("a viewer of acme sees\n%q\nwith zoo, and without\n%q", streams[0], streams[1])
+		t.Errorf("a viewer of acme sees zoo (+with, -without):\n%s", cmp.Diff(streams[1], streams[0]))
 	}
 	for _, m := range marks {
 		if strings.Contains(strings.Join(streams[0], ""), m) {

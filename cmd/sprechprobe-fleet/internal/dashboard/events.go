@@ -37,7 +37,7 @@ type stream struct {
 
 // events serves the overview's changes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
-	s.stream(w, r, &rows{s: s, q: queryOf(r), sent: map[fleet.Address]string{}})
+	s.stream(w, r, &rows{s: s, q: queryOf(r), sent: map[fleet.Address]sent{}})
 }
 
 // stream serves server-sent events. A page that connects again gets everything
@@ -171,10 +171,13 @@ type part struct {
 type rows struct {
 	s    *Server
 	q    query
-	sent map[fleet.Address]string // print of each row that the page has
-	last string                   // last event, to keep silent where nothing changed
+	sent map[fleet.Address]sent // the rows that the page has
+	last string                 // last event, to keep silent where nothing changed
 	head string
 }
+
+// sent is one row as the page has it.
+type sent struct{ version, print string }
 
 func (f *rows) next(ctx context.Context, who access.Who) ([]byte, error) {
 	l, err := f.s.overviewOf(ctx, f.q, who)
@@ -189,18 +192,22 @@ func (f *rows) next(ctx context.Context, who access.Who) ([]byte, error) {
 	if head != f.head {
 		p.Parts[0].HTML = head
 	}
-	shown := make(map[fleet.Address]string, len(l.Boxes))
+	shown := make(map[fleet.Address]sent, len(l.Boxes))
 	news := p.Parts[0].HTML != ""
 	for i, b := range l.Boxes {
 		p.Rows[i].ID = rowID(b.Address)
-		print := b.print()
-		if f.sent[b.Address] != print {
-			if p.Rows[i].HTML, err = f.s.rowHTML(ctx, b, l.lang); err != nil {
+		now, had := b.version(), f.sent[b.Address]
+		if had.version != now {
+			html, print, err := f.s.rowHTML(ctx, b, l.lang)
+			if err != nil {
 				return nil, err
 			}
-			news = true
+			if print != had.print {
+				p.Rows[i].HTML, news = html, true
+			}
+			had = sent{now, print}
 		}
-		shown[b.Address] = print
+		shown[b.Address] = had
 	}
 	data, err := json.Marshal(p)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
 type event struct {
@@ -97,7 +98,7 @@ func TestEventsBringChanges(t *testing.T) {
 
 	// Many changes come as few events, and the last one is the truth.
 	for range 200 {
-		b.take("acme", "one", report("One"))
+		b.reg.Call(registry.Key{Tenant: "acme", Box: "one"}, registry.Call{Reason: agent.Timeout, At: start.Add(-time.Hour)})
 	}
 	b.take("acme", "one", report("Renamed"))
 	n := 0

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -50,17 +51,7 @@ type count struct {
 func (s *Server) overviewOf(ctx context.Context, q query, who access.Who) (list, error) {
 	now := s.conf.Now()
 	l := list{query: q, frame: s.frameOf(q.lang, who), BusLost: !s.conf.Bus()}
-	want := q.wants(who, now)
-	counts, err := s.count(ctx, q, want)
-	if err != nil {
-		return l, err
-	}
-	l.count(counts)
-	l.page = min(q.page, l.Pages)
-	want.Page = l.page
-	boxes, err := s.lists.of(ctx, strings.Join(want.Tenants, " ")+"\n"+l.values().Encode(), func(ctx context.Context) ([]history.Box, error) {
-		return s.conf.History.List(ctx, want)
-	})
+	boxes, err := s.ask(ctx, &l, q.wants(who, now))
 	if err != nil {
 		return l, err
 	}
@@ -80,15 +71,47 @@ func (s *Server) overviewOf(ctx context.Context, q query, who access.Who) (list,
 	return l, nil
 }
 
+// ask asks for one page and what there is on all of them. Reports come in between, so
+// that it asks again where the two do not fit; a large fleet's counts are of a moment
+// ago anyway.
+func (s *Server) ask(ctx context.Context, l *list, want history.Query) (boxes []history.Box, err error) {
+	const tries = 3
+	q := l.query
+	counts, err := s.count(ctx, q, want)
+	for range tries {
+		if err != nil {
+			return nil, err
+		}
+		l.count(counts)
+		l.page = min(q.page, l.Pages)
+		want.Page = l.page
+		boxes, err = s.lists.of(ctx, strings.Join(want.Tenants, " ")+"\n"+l.values().Encode(), s.boxes(), func(ctx context.Context) ([]history.Box, error) {
+			return s.conf.History.List(ctx, want)
+		})
+		if err != nil {
+			return nil, err
+		}
+		before := counts
+		if counts, err = s.count(ctx, q, want); err == nil && counts.Silent == before.Silent && maps.Equal(counts.Verdicts, before.Verdicts) {
+			break
+		}
+	}
+	return boxes, err
+}
+
 // count asks how many boxes there are of each kind, whatever their state.
 func (s *Server) count(ctx context.Context, q query, want history.Query) (history.Counts, error) {
 	q.state, q.sort, q.page, q.lang = "", "", 0, ""
-	return s.counts.of(ctx, strings.Join(want.Tenants, " ")+"\n"+q.values().Encode(), func(ctx context.Context) (history.Counts, error) {
+	return s.counts.of(ctx, strings.Join(want.Tenants, " ")+"\n"+q.values().Encode(), s.boxes(), func(ctx context.Context) (history.Counts, error) {
 		return s.conf.History.Count(ctx, want)
 	})
 }
 
+// boxes is how large the fleet is, as far as the bus has told.
+func (s *Server) boxes() int { return s.conf.Registry.Stats().Boxes }
+
 func (l *list) count(c history.Counts) {
+	l.Counts, l.Total, l.Found = nil, 0, 0
 	for _, st := range states {
 		n := c.Silent
 		if st != silent {
@@ -344,7 +367,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	for _, b := range l.Boxes {
 		var html string
 		if err == nil {
-			html, err = s.rowHTML(r.Context(), b, l.lang)
+			html, _, err = s.rowHTML(r.Context(), b, l.lang)
 		}
 		v.Rows = append(v.Rows, template.HTML(html))
 	}
@@ -355,13 +378,17 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 	s.send(w, r, "page.html", v)
 }
 
-// rowHTML renders one box.
-func (s *Server) rowHTML(ctx context.Context, b seen, lang advice.Lang) (string, error) {
+// rowHTML renders one box. The print changes with whatever the row shows, but for how
+// long ago things were.
+func (s *Server) rowHTML(ctx context.Context, b seen, lang advice.Lang) (html, print string, err error) {
 	r, err := s.reportOf(ctx, b)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return s.pages.part("row.html", rowOf(b, r, lang, s.conf.Now()))
+	row := rowOf(b, r, lang, s.conf.Now())
+	html, err = s.pages.part("row.html", row)
+	row.L, row.Changed.Text, row.Changed.AgeMS, row.Heard.Text, row.Heard.AgeMS = labels{}, "", 0, "", 0
+	return html, fmt.Sprintf("%+v", row), err
 }
 
 // reportOf is the newest report of a box, as far as it is kept: without what nothing
@@ -386,8 +413,7 @@ func (b seen) State() state {
 	return state(b.Verdict.String())
 }
 
-// print changes with whatever a row shows, but for how long ago things were.
-func (b seen) print() string {
-	return fmt.Sprint(b.Boot, " ", b.Seq, " ", b.State(), " ", b.ArrivedAt.UnixMilli(), " ", b.SinceAt.UnixMilli(), " ", b.ISP, " ", b.Name, " ", b.Version, " ",
-		b.live.Revision)
+// version changes whenever anything that is known of the box does.
+func (b seen) version() string {
+	return fmt.Sprint(b.Boot, " ", b.Seq, " ", b.State(), " ", b.ArrivedAt.UnixMilli(), " ", b.SinceAt.UnixMilli(), " ", b.ISP, " ", b.Name, " ", b.Version, " ", b.live.Revision)
 }

@@ -7,10 +7,9 @@ import (
 )
 
 const (
-	// dear is what an answer may cost and still be asked for anew each time. One that
-	// costs more is shared for tenfold its cost by all who ask, so that no number of
-	// open pages keeps the history from its work; stale bounds that.
-	dear  = 5 * time.Millisecond
+	// An answer about a fleet of many boxes is shared for tenfold its cost by all who ask, so that
+	// no number of open pages keeps the history from its work; stale bounds that.
+	many  = 2000
 	stale = 5 * time.Second
 	// maxShared is how many different answers are kept.
 	maxShared = 256
@@ -32,8 +31,8 @@ type answer[T any] struct {
 }
 
 // of is the answer of a name, and whoever has to may give up waiting by ctx. ask is
-// called by one at a time.
-func (s *shared[T]) of(ctx context.Context, name string, ask func(context.Context) (T, error)) (T, error) {
+// called by one at a time; boxes is how large the fleet is.
+func (s *shared[T]) of(ctx context.Context, name string, boxes int, ask func(context.Context) (T, error)) (T, error) {
 	a := s.entry(name)
 	select {
 	case <-a.turn:
@@ -47,11 +46,10 @@ func (s *shared[T]) of(ctx context.Context, name string, ask func(context.Contex
 	}
 	began := time.Now()
 	v, err := ask(ctx)
-	if err != nil {
-		return v, err
+	if err == nil && boxes >= many {
+		a.set(v, time.Since(began))
 	}
-	a.set(v, time.Since(began))
-	return v, nil
+	return v, err
 }
 
 func (s *shared[T]) entry(name string) *answer[T] {
@@ -94,8 +92,5 @@ func (a *answer[T]) get() (T, bool) {
 func (a *answer[T]) set(v T, cost time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.value, a.until = v, time.Time{}
-	if cost > dear {
-		a.until = time.Now().Add(min(10*cost, stale))
-	}
+	a.value, a.until = v, time.Now().Add(min(10*cost, stale))
 }
