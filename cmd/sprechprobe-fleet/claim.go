@@ -73,6 +73,8 @@ func claim(ctx context.Context, e env, args []string) error {
 	return err
 }
 
+var errNoCode = errors.New("no box with the claim code")
+
 // keyOf is the public key of the box that somebody means: by itself, or by the
 // claim code of a box that waits.
 func (k *keyFlags) keyOf(ctx context.Context, a *authority.Authority, said string) (string, error) {
@@ -98,7 +100,7 @@ func (k *keyFlags) keyOf(ctx context.Context, a *authority.Authority, said strin
 	case err != nil:
 		return "", err
 	case len(keys) == 0:
-		return "", fmt.Errorf("no box with the claim code %s is waiting: is it plugged in, and does it reach this bus? Its key does as well", code)
+		return "", fmt.Errorf("%w %s is waiting: is it plugged in, and does it reach this bus? Its key does as well", errNoCode, code)
 	case len(keys) > 1:
 		return "", fmt.Errorf("%d boxes have the claim code %s: claim by the key that \"sprechprobe identity\" shows", len(keys), code)
 	}

@@ -251,7 +251,8 @@ func TestKeyCommandsSayWhatIsWrong(t *testing.T) {
 		{"command acme/nord reboot", 64, `no command "reboot"`},
 		{"boxes extra", 64, "extra"},
 		{"boxes --keys " + dir + "/nowhere", 1, "no keys there"},
-		{"serve --keys " + keys + " --http 127.0.0.1:0", 64, "--keys is for a bus"},
+		{"serve --keys " + keys + " --http 127.0.0.1:0", 64, "--keys and --sign are for a bus"},
+		{"serve --sign " + keys + " --http 127.0.0.1:0", 64, "--keys and --sign are for a bus"},
 		{"serve --beacon-listen 127.0.0.1:0 --http 127.0.0.1:0", 64, "--beacon-listen is for"},
 	}
 	for _, tt := range tests {

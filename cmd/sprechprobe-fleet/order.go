@@ -126,10 +126,6 @@ func sendCommand(ctx context.Context, e env, args []string) error {
 		return err
 	}
 	defer a.Close()
-	sealed, err := fleet.Seal(fleet.CommandSchema, fleet.Command{Tenant: at.Tenant, Box: at.Box, Name: words[1], ID: rand.Text(), IssuedAt: time.Now().UTC()}, a.Signer())
-	if err != nil {
-		return err
-	}
 	conn, err := k.centre(a)
 	if err != nil {
 		return err
@@ -140,7 +136,7 @@ func sendCommand(ctx context.Context, e env, args []string) error {
 	if err := k.note(a, "command-"+words[1], at, "sent"); err != nil {
 		return err
 	}
-	m, err := conn.RequestWithContext(ctx, at.Command(words[1]), sealed)
+	m, err := order(ctx, conn, a.Signer(), at, words[1])
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%s is not there now", at)
@@ -150,6 +146,16 @@ func sendCommand(ctx context.Context, e env, args []string) error {
 		return fmt.Errorf("%s says no: %.10q %.80q", at, m.Header.Get(fleet.HeaderErrorCode), m.Header.Get(fleet.HeaderError))
 	}
 	return writeIndented(e, m.Data)
+}
+
+// order sends a command to a box and returns its answer.
+func order(ctx context.Context, conn *nats.Conn, by fleet.Signer, at fleet.Address, name string) (*nats.Msg, error) {
+	c := fleet.Command{Tenant: at.Tenant, Box: at.Box, Name: name, ID: rand.Text(), IssuedAt: time.Now().UTC()}
+	sealed, err := fleet.Seal(fleet.CommandSchema, c, by)
+	if err != nil {
+		return nil, err
+	}
+	return conn.RequestWithContext(ctx, at.Command(name), sealed)
 }
 
 // writeIndented prints the JSON that a box answered. A box may say anything.

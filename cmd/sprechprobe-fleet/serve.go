@@ -16,6 +16,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/strict"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relaydesk"
@@ -33,6 +34,9 @@ const serveArgs = `[flags]` + portalArgs + `
   --ca FILE            certificates to trust for it (default: the system's)
   --keys DIR           what the serving machine has of the vendor's keys: hears the
                        claims of new boxes, and stands for --creds
+  --sign DIR           all of the vendor's keys: lets support people claim and command
+                       boxes on the pages. Whoever takes over this machine can then, too;
+                       without it that is for the command line, on another one
   --beacon-zone ZONE   the domain below which boxes call for help by name look-ups
   --beacon-listen ADDR where to answer for it (default :53)
   --relay-secret FILE  the secret of the TURN servers (coturn's static-auth-secret): boxes
@@ -48,6 +52,7 @@ type serveFlags struct {
 	hub      hub.Config
 	maxBoxes int
 	keys     string
+	sign     string
 	zone     string
 	zoneAt   string
 	kept     historyFlags
@@ -76,6 +81,7 @@ func parseServe(args []string) (serveFlags, error) {
 	f.StringVar(&s.hub.Creds, "creds", "", "")
 	f.StringVar(&s.hub.CA, "ca", "", "")
 	f.StringVar(&s.keys, "keys", "", "")
+	f.StringVar(&s.sign, "sign", "", "")
 	f.StringVar(&s.zone, "beacon-zone", "", "")
 	f.StringVar(&s.zoneAt, "beacon-listen", ":53", "")
 	s.kept.add(f)
@@ -86,6 +92,9 @@ func parseServe(args []string) (serveFlags, error) {
 		return s, err
 	}
 	set := given(f)
+	if s.sign != "" && s.keys == "" {
+		s.keys = filepath.Join(s.sign, authority.ServeDir)
+	}
 	switch {
 	case s.hub.URL != "" && (set["listen"] || set["data"] || set["nats-config"] || set["nats-account"]):
 		return s, errUsage{errors.New("--nats is another bus: --listen, --data, --nats-config and --nats-account are for the built-in one")}
@@ -94,7 +103,7 @@ func parseServe(args []string) (serveFlags, error) {
 	case s.hub.ConfigFile == "" && set["nats-account"]:
 		return s, errUsage{errors.New("--nats-account is for --nats-config")}
 	case s.keys != "" && s.hub.URL == "" && s.hub.ConfigFile == "":
-		return s, errUsage{errors.New("--keys is for a bus that asks who is there: name it by --nats, or its configuration by --nats-config")}
+		return s, errUsage{errors.New("--keys and --sign are for a bus that asks who is there: name it by --nats, or its configuration by --nats-config")}
 	case s.hub.Replicas < 1 || s.hub.Replicas > 5 || s.hub.Replicas > 1 && s.hub.URL == "" && s.hub.ConfigFile == "":
 		return s, errUsage{errors.New("--replicas wants 1 to 5, and a cluster: name it by --nats or --nats-config")}
 	case set["beacon-listen"] && s.zone == "":
@@ -178,7 +187,11 @@ func serve(ctx context.Context, e env, args []string) error {
 	var trouble atomic.Bool
 	var known outages
 	there := func() bool { return h.Connected() && !trouble.Load() }
-	web, err := s.portal.open(ln.Addr(), parts{registry: reg, history: db, bus: there, waiting: room.boxes, incidents: known.all, settings: own, console: e.err, log: log})
+	var atDesk dashboard.Desk
+	if s.sign != "" {
+		atDesk = &signer{keys: keyFlags{keys: s.sign, nats: h.URL(), ca: s.hub.CA}}
+	}
+	web, err := s.portal.open(ln.Addr(), parts{registry: reg, history: db, desk: atDesk, bus: there, waiting: room.boxes, incidents: known.all, settings: own, console: e.err, log: log})
 	if err != nil {
 		return err
 	}

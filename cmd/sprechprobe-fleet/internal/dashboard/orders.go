@@ -19,28 +19,23 @@ type Desk interface {
 	// [ErrAbsent], [ErrLate] or a [Refusal] where the box is the reason.
 	Command(ctx context.Context, at fleet.Address, name string) error
 	// Claim gives the box with a claim code or a public key its names. The error is
-	// an [Unfit] where what was typed is the reason.
+	// [ErrCode] or [ErrTaken] where what was typed is the reason.
 	Claim(ctx context.Context, code string, at fleet.Address) error
 }
 
-// What a box can be the reason of.
+// What boxes and people can be the reason of.
 var (
 	ErrAbsent = errors.New("the box is not there now")
 	ErrLate   = errors.New("the box does not answer")
+	ErrCode   = errors.New("no box with that code waits")
+	ErrTaken  = errors.New("the name belongs to another box")
+	errName   = errors.New("no name of a customer and a box")
 )
 
 // Refusal is a box's own word for why it does not obey.
 type Refusal string
 
 func (r Refusal) Error() string { return "the box says no: " + clean(string(r), 40) }
-
-// Unfit says what is wrong with what somebody typed.
-type Unfit struct{ Err error }
-
-func (u Unfit) Error() string { return u.Err.Error() }
-
-// Unwrap returns what is wrong.
-func (u Unfit) Unwrap() error { return u.Err }
 
 // buttons are the commands that a page offers.
 var buttons = []string{fleet.Check, fleet.Identify, fleet.Bandwidth}
@@ -171,16 +166,16 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request) {
 	}
 	v := s.claimOf(r)
 	v.Code, v.Tenant, v.Name = clean(code, 80), clean(at.Tenant, 64), clean(at.Box, 64)
-	err := at.Check()
-	if err != nil {
-		err = Unfit{errors.New(v.L.NameRule)}
-	} else if err = access.Note(r, audit.Entry{What: "claim", Tenant: at.Tenant, Object: at.Box, Result: "asked"}); err == nil {
+	err := errName
+	if at.Check() == nil {
+		err = access.Note(r, audit.Entry{What: "claim", Tenant: at.Tenant, Object: at.Box, Result: "asked"})
+	}
+	if err == nil {
 		err = s.conf.Desk.Claim(r.Context(), code, at)
 	}
-	var unfit Unfit
 	switch {
-	case errors.As(err, &unfit):
-		v.Wrong = fmt.Sprintf(v.L.ClaimFailed, clean(unfit.Error(), 300))
+	case v.L.wrong(err) != "":
+		v.Wrong = v.L.wrong(err)
 		s.sendAs(w, r, http.StatusUnprocessableEntity, "claim.html", v)
 		return
 	case err != nil:
@@ -192,4 +187,17 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request) {
 	}
 	lang := cmp.Or(r.URL.Query().Get("lang"), string(languageOf(r)))
 	http.Redirect(w, r, "/claim?"+url.Values{"lang": {lang}, "done": {at.String()}}.Encode(), http.StatusSeeOther)
+}
+
+// wrong says what is wrong with what somebody typed; empty: nothing of theirs.
+func (l labels) wrong(err error) string {
+	switch {
+	case errors.Is(err, errName):
+		return l.NameRule
+	case errors.Is(err, ErrCode):
+		return l.ClaimBad
+	case errors.Is(err, ErrTaken):
+		return l.ClaimTaken
+	}
+	return ""
 }

@@ -26,7 +26,7 @@ type labels struct {
 	Metrics   map[string]string // what charts show
 
 	// The claim page.
-	Claim, ClaimHint, Code, ClaimTenant, ClaimName, Give, Claimed, NameRule, NoneWaiting, Key, At, ClaimFailed, ClaimBad string
+	Claim, ClaimHint, Code, ClaimTenant, ClaimName, Give, Claimed, NameRule, NoneWaiting, Key, At, ClaimBad, ClaimTaken string
 }
 
 func labelsOf(l advice.Lang) labels {
@@ -78,7 +78,7 @@ var german = labels{
 	Claim: "Box zuordnen", ClaimHint: "Die Praxis liest den Code von der Box oder ihrer Seite vor. Danach gehört die Box dem Kunden und holt sich ihr Zertifikat selbst.",
 	Code: "Code", ClaimTenant: "Kunde (a-z, 0-9, -)", ClaimName: "Name der Box (a-z, 0-9, -)", Give: "Zuordnen", Claimed: "%s ist zugeordnet.",
 	NameRule: "Kunde und Name: Kleinbuchstaben, Ziffern und -, am Anfang kein -.", NoneWaiting: "Zurzeit wartet keine Box.", Key: "Schlüssel", At: "fragte zuletzt",
-	ClaimFailed: "Das ging nicht: %s", ClaimBad: "Der Code stimmt nicht.",
+	ClaimBad: "Keine wartende Box hat diesen Code. Ist er richtig, und ist die Box angeschlossen?", ClaimTaken: "Diesen Namen hat schon eine andere Box.",
 }
 
 var english = labels{
@@ -111,7 +111,7 @@ var english = labels{
 	Timeline: "State over time", TimelineOf: "Share of the time", Gap: "no reports", Zone: "Times in %s.",
 	NoFindings: "No findings.", RawGone: "The report itself has expired and was deleted. State and findings are still known.",
 	Request: "Release request for the practice's IT", RequestText: "As text", Print: "To print", BackToBox: "Back to the box",
-	BoxData: "About the box", Interval: "reports every", FirstHeard: "first reported", Reports: "reports", Run: "Commands to the box",
+	BoxData: "About the box", Interval: "reports every", FirstHeard: "first reported", Reports: "Reports", Run: "Commands to the box",
 	Commands: "Commands", NoDesk: "This machine does not have the key for commands. On the machine with the keys:", Yes: "Send command",
 	Commanded: map[string]string{"check": "Check now", "identify": "Make the box blink", "bandwidth": "Measure bandwidth"},
 	Answers: map[string]string{"accepted": "The box has accepted. The result appears here as soon as it reports.", "absent": "The box cannot be reached right now.",
@@ -123,7 +123,7 @@ var english = labels{
 	Claim: "Claim a box", ClaimHint: "The practice reads the code from the box or its page. After that the box belongs to the customer and fetches its certificate by itself.",
 	Code: "Code", ClaimTenant: "Customer (a-z, 0-9, -)", ClaimName: "Name of the box (a-z, 0-9, -)", Give: "Claim", Claimed: "%s is claimed.",
 	NameRule: "Customer and name: lower-case letters, digits and -, no - at the start.", NoneWaiting: "No box is waiting right now.", Key: "Key", At: "last asked",
-	ClaimFailed: "That did not work: %s", ClaimBad: "The code is wrong.",
+	ClaimBad: "No waiting box has this code. Is it right, and is the box plugged in?", ClaimTaken: "Another box has this name.",
 }
 
 // word is a state in the page's language.
