@@ -20,6 +20,7 @@ var layers = map[string][]string{
 	"agent/wire/iperf3":              {"agent"},
 	"agent/lab":                      {},
 	"agent/lab/pki":                  {},
+	"agent/lab/browser":              {"agent/lab"},
 	"agent/lab/internet":             {"agent/lab", "agent/lab/pki"},
 	"agent/lab/impair":               {"agent/lab"},
 	"agent/lab/middlebox":            {"agent/lab/pki"},

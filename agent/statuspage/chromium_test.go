@@ -1,7 +1,6 @@
 package statuspage_test
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/sprechprobe/sprechprobe/agent/lab"
+	"github.com/sprechprobe/sprechprobe/agent/lab/browser"
 	"github.com/sprechprobe/sprechprobe/agent/statuspage"
 )
 
@@ -24,13 +24,7 @@ const inspect = `() => {
 	const faults = [], said = [];
 	const root = document.documentElement, wide = screen.width; // innerWidth grows with what does not fit
 	if (document.scrollingElement.scrollWidth > wide) faults.push("scrolls sideways: " + document.scrollingElement.scrollWidth + " of " + wide);
-	const rgba = s => { const m = s.match(/[\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
-	const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat(1);
-	const ground = e => { const layers = []; for (; e; e = e.parentElement) layers.unshift(rgba(getComputedStyle(e).backgroundColor));
-		return layers.reduce((b, a) => over(a, b), matchMedia("(prefers-color-scheme: dark)").matches ? [0, 0, 0, 1] : [255, 255, 255, 1]); };
-	const light = c => { const l = c.slice(0, 3).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * l[0] + .7152 * l[1] + .0722 * l[2]; };
-	const contrast = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p); return (x + .05) / (y + .05); };
-	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+` + browser.Contrast + `	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	for (let n; n = walk.nextNode();) {
 		const text = n.data.trim().replace(/\s+/g, " "), e = n.parentElement, style = getComputedStyle(e);
 		if (!text) continue;
@@ -79,9 +73,9 @@ func TestOnAPhone(t *testing.T) {
 		"looking": showing(looking(t)), "healthy": showing(healthy(t)), "blocked": aDay(t, blocked(t)),
 		"nothing": showing(statuspage.State{}), "offline": showing(offline(t)),
 	}
-	tb := browser(t).tab()
-	tb.do("Network.enable", nil, nil)
-	tb.do("Log.enable", nil, nil)
+	tb := tab{browser.Start(t).Tab(), t}
+	tb.Do("Network.enable", nil, nil)
+	tb.Do("Log.enable", nil, nil)
 	for name, p := range pages {
 		base := "http://" + serve(t, p)
 		for _, path := range []string{"/", "/request"} {
@@ -90,13 +84,13 @@ func TestOnAPhone(t *testing.T) {
 			}
 			said := map[string][]string{}
 			for _, lang := range []string{"de", "en"} {
-				tb.do("Network.setUserAgentOverride", map[string]any{"userAgent": "Mozilla/5.0 (phone)", "acceptLanguage": lang + "-XX," + lang + ";q=0.9"}, nil)
+				tb.Do("Network.setUserAgentOverride", map[string]any{"userAgent": "Mozilla/5.0 (phone)", "acceptLanguage": lang + "-XX," + lang + ";q=0.9"}, nil)
 				for _, scheme := range []string{"light", "dark"} {
 					where := strings.Join([]string{name, path, lang, scheme}, " ")
 					tb.phone(320, 640, 2, scheme)
-					tb.open(base + path)
+					tb.Open(base + path)
 					var s seen
-					tb.eval(inspect, &s)
+					tb.Eval(inspect, &s)
 					for _, f := range s.Faults {
 						t.Errorf("%s: %s", where, f)
 					}
@@ -132,12 +126,12 @@ func TestTheInspectionSeesFaults(t *testing.T) {
 	if !ownLoopback(t) {
 		return
 	}
-	tb := browser(t).tab()
+	tb := tab{browser.Start(t).Tab(), t}
 	tb.phone(320, 640, 2, "light")
 	var frames struct {
 		FrameTree struct{ Frame struct{ ID string } }
 	}
-	tb.do("Page.getFrameTree", nil, &frames)
+	tb.Do("Page.getFrameTree", nil, &frames)
 	for fault, body := range map[string]string{
 		"scrolls sideways":       `<p style="width:400px">wide</p>`,
 		"beyond the edge":        `<p style="position:relative;left:-40px">off</p>`,
@@ -152,28 +146,34 @@ func TestTheInspectionSeesFaults(t *testing.T) {
 		"style is not applied":   `<style>body{background:#fff}</style>`,
 	} {
 		page := `<!doctype html><meta name="viewport" content="width=device-width"><style>body{background:#fefefe;font-size:16px}a{font-size:10px}</style><body>` + body
-		tb.do("Page.setDocumentContent", map[string]any{"frameId": frames.FrameTree.Frame.ID, "html": page}, nil)
+		tb.Do("Page.setDocumentContent", map[string]any{"frameId": frames.FrameTree.Frame.ID, "html": page}, nil)
 		var s seen
-		tb.eval(inspect, &s)
+		tb.Eval(inspect, &s)
 		if len(s.Faults) == 0 || !strings.Contains(strings.Join(s.Faults, "\n"), fault) {
 			t.Errorf("%s: found %q, want %q", body, s.Faults, fault)
 		}
 	}
 }
 
+// tab is one page of a browser.
+type tab struct {
+	*browser.Tab
+	t *testing.T
+}
+
 // phone makes the tab one of so many pixels in width and height.
-func (tb *tab) phone(width, height int, scale float64, scheme string) {
+func (tb tab) phone(width, height int, scale float64, scheme string) {
 	tb.t.Helper()
-	tb.do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": scale, "mobile": true}, nil)
-	tb.do("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
-	tb.do("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
+	tb.Do("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": scale, "mobile": true}, nil)
+	tb.Do("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+	tb.Do("Emulation.setScriptExecutionDisabled", map[string]any{"value": true}, nil)
 }
 
 // alone fails where the page asked for anything but itself, or was refused
 // something by its own policy.
-func (tb *tab) alone(where, url string) {
+func (tb tab) alone(where, url string) {
 	tb.t.Helper()
-	requests := tb.happened("Network.requestWillBeSent")
+	requests := tb.Happened("Network.requestWillBeSent")
 	if len(requests) == 0 {
 		tb.t.Errorf("%s: the browser tells nothing of its requests", where)
 	}
@@ -183,7 +183,7 @@ func (tb *tab) alone(where, url string) {
 			tb.t.Errorf("%s asks for %s, %v", where, e.Request.URL, err)
 		}
 	}
-	for _, l := range tb.happened("Log.entryAdded") {
+	for _, l := range tb.Happened("Log.entryAdded") {
 		tb.t.Errorf("%s: %s", where, l)
 	}
 }
@@ -204,15 +204,13 @@ func translated(t *testing.T, where string, de, en []string) {
 }
 
 // pictures are what a phone shows first, for docs.
-func (tb *tab) pictures(base string) {
+func (tb tab) pictures(base string) {
 	for _, lang := range []string{"de", "en"} {
 		tb.phone(390, 844, 1.5, "light")
-		tb.open(base + "/?lang=" + lang)
-		var shot struct{ Data string }
-		tb.do("Page.captureScreenshot", map[string]any{"format": "png"}, &shot)
-		b, err := base64.StdEncoding.DecodeString(shot.Data)
-		if err != nil || len(b) < 20_000 {
-			tb.t.Errorf("the picture has %d bytes: %v", len(b), err)
+		tb.Open(base + "/?lang=" + lang)
+		b := tb.Picture(false)
+		if len(b) < 20_000 {
+			tb.t.Errorf("the picture has %d bytes", len(b))
 		}
 		file := filepath.Join("..", "..", "docs", "page-"+lang+".png")
 		if os.Getenv(rewrite) != "" {

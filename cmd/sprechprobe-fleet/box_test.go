@@ -32,6 +32,7 @@ type practice struct {
 	keys    []string // flags of the vendor's commands
 	page    string
 	bus     string
+	ends    *farends.Service
 	box     *exec.Cmd
 }
 
@@ -47,7 +48,9 @@ link set eth0 up`)
 	lab.IP(t, "route add default via 198.18.5.1")
 }
 
-func newPractice(t *testing.T) *practice {
+// newPractice furnishes one. more says how the vendor serves, where its keys are in a
+// directory.
+func newPractice(t *testing.T, more func(keys string) []string) *practice {
 	t.Helper()
 	furnish(t)
 	p := &practice{t: t, dir: t.TempDir()}
@@ -59,7 +62,7 @@ func newPractice(t *testing.T) *practice {
 	said := must(t, "nats-config", "embedded", "--out", conf, "--listen", "127.0.0.1:-1", "--keys", keys)
 	vendorKey := regexp.MustCompile(`"(O[A-Z2-7]{55})"`).FindStringSubmatch(said)[1]
 	var stop func() int
-	p.page, p.bus, stop = serving(t, "--nats-config", filepath.Join(conf, "nats.conf"), "--keys", filepath.Join(keys, "serve"), "--data", filepath.Join(p.dir, "bus"))
+	p.page, p.bus, stop = serving(t, append(more(keys), "--nats-config", filepath.Join(conf, "nats.conf"), "--data", filepath.Join(p.dir, "bus"))...)
 	t.Cleanup(func() { stop() })
 	p.keys = []string{"--keys", keys, "--nats", p.bus}
 
@@ -67,6 +70,7 @@ func newPractice(t *testing.T) *practice {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.ends = ends
 	t.Cleanup(func() { _ = ends.Close() })
 	profiles := filepath.Join(p.dir, "profiles")
 	if err := os.Mkdir(profiles, 0o700); err != nil {
@@ -190,7 +194,7 @@ func TestRealBoxAndVendor(t *testing.T) {
 	if !lab.Inside(t) {
 		return
 	}
-	p := newPractice(t)
+	p := newPractice(t, func(keys string) []string { return []string{"--keys", filepath.Join(keys, "serve")} })
 	p.start()
 	until(t, "the lamps say that it belongs to nobody", func() bool { return strings.Contains(p.log(), "(unclaimed)") })
 	who := p.who()

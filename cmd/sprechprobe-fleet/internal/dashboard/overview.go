@@ -260,9 +260,13 @@ func (l list) filters(facets []history.Facet) []filter {
 	return append(out, quiet)
 }
 
-// facetsFor is how long a page waits for what it can be narrowed by; another page,
-// or the same one a little later, has it.
-const facetsFor = 40 * time.Millisecond
+// facetsFor is how long a page waits for what it can be narrowed by where nothing is
+// known of it yet; another page, or the same one a little later, has it. It is counted
+// anew once it is a hundred times as old as it takes to count, or facetsStale.
+const (
+	facetsFor   = 40 * time.Millisecond
+	facetsStale = time.Minute
+)
 
 // facets are what the boxes that somebody may see can be found by. They are counted
 // over the whole fleet, which takes a while, and so beside the page.
@@ -273,8 +277,9 @@ func (s *Server) facets(who access.Who) []history.Facet {
 		name = "of " + strings.Join(want.Tenants, " ")
 	}
 	a := s.kinds.entry(name)
-	if v, ok := a.get(); ok {
-		return v
+	old, fresh := a.get()
+	if fresh {
+		return old
 	}
 	done := make(chan struct{})
 	s.tasks.Go(func() {
@@ -298,8 +303,15 @@ func (s *Server) facets(who access.Who) []history.Facet {
 			s.conf.Log.Warn("filters cannot be counted", "err", err)
 			return
 		}
-		a.set(all, time.Since(began))
+		fit := time.Duration(0)
+		if s.boxes() >= many {
+			fit = min(100*time.Since(began), facetsStale)
+		}
+		a.keep(all, fit)
 	})
+	if old != nil && s.boxes() >= many {
+		return old
+	}
 	t := time.NewTimer(facetsFor)
 	defer t.Stop()
 	select {

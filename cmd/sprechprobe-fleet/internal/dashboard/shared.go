@@ -25,7 +25,7 @@ type shared[T any] struct {
 type answer[T any] struct {
 	turn  chan struct{} // holds one token: who has it asks
 	mu    sync.Mutex
-	value T
+	value T         // the zero value: none yet
 	until time.Time // when it is to be asked anew
 	used  time.Time
 }
@@ -47,7 +47,7 @@ func (s *shared[T]) of(ctx context.Context, name string, boxes int, ask func(con
 	began := time.Now()
 	v, err := ask(ctx)
 	if err == nil && boxes >= many {
-		a.set(v, time.Since(began))
+		a.keep(v, min(10*time.Since(began), stale))
 	}
 	return v, err
 }
@@ -89,8 +89,8 @@ func (a *answer[T]) get() (T, bool) {
 	return a.value, time.Now().Before(a.until)
 }
 
-func (a *answer[T]) set(v T, cost time.Duration) {
+func (a *answer[T]) keep(v T, d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.value, a.until = v, time.Now().Add(min(10*cost, stale))
+	a.value, a.until = v, time.Now().Add(d)
 }

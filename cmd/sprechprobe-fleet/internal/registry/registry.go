@@ -89,6 +89,7 @@ type Registry struct {
 
 	mu       sync.Mutex
 	boxes    map[Key]*entry
+	trouble  map[Key]*entry // those of Troubled
 	stats    Stats
 	full     bool          // said once
 	view     func(Box) Box // how others see a box; nil: as it is
@@ -107,7 +108,7 @@ func New(c Config) *Registry {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{conf: c, boxes: map[Key]*entry{}, watchers: map[chan struct{}]struct{}{}}
+	return &Registry{conf: c, boxes: map[Key]*entry{}, trouble: map[Key]*entry{}, watchers: map[chan struct{}]struct{}{}}
 }
 
 // Take reads one message from the bus. Who speaks is taken from the subject,
@@ -161,6 +162,7 @@ func (r *Registry) Forget(k Key) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.boxes, k)
+	delete(r.trouble, k)
 	r.revision++
 	r.tell()
 }
@@ -243,6 +245,11 @@ func (r *Registry) changed(e *entry) {
 	r.revision++
 	e.Revision = r.revision
 	e.Silent = e.silent(r.conf.Now())
+	if e.Blocked() || e.Report.Schema == "" && e.Reports == 0 {
+		r.trouble[e.Key] = e
+	} else {
+		delete(r.trouble, e.Key)
+	}
 	r.tell()
 }
 

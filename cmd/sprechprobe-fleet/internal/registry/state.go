@@ -29,10 +29,8 @@ func (r *Registry) Troubled() []Box {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []Box
-	for _, e := range r.boxes {
-		if e.Blocked() || e.Report.Schema == "" && e.Reports == 0 {
-			out = append(out, r.seen(e))
-		}
+	for _, e := range r.trouble {
+		out = append(out, r.seen(e))
 	}
 	slices.SortFunc(out, func(a, b Box) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Key.Box, b.Key.Box))
