@@ -311,7 +311,7 @@ func (d *reader) structure(where, lang string) {
 	var faults []string
 	d.Eval(`() => {
 		const out = [], one = (s) => { const n = document.querySelectorAll(s).length; if (n !== 1) out.push(n + " of " + s); };
-		one("main"); one("h1"); one("header"); one("title"); one(".skip");
+		one("main"); one("h1"); one("header"); one("head > title"); one(".skip");
 		for (const e of document.querySelectorAll("input:not([type=hidden]), select")) if (!e.labels.length) out.push("no label: " + e.name);
 		for (const t of document.querySelectorAll("table")) if (!t.querySelector("thead th[scope=col]")) out.push("a table without heads");
 		for (const t of document.querySelectorAll("tbody tr")) if (!t.querySelector("th[scope=row]")) out.push("a row without a head");
@@ -335,6 +335,9 @@ func (d *reader) judgedByAxe(where string) {
 		return
 	}
 	d.Do("Runtime.evaluate", map[string]any{"expression": d.axe}, nil)
+	var version string
+	d.Eval(`() => axe.version`, &version)
+	d.Logf("%s: judged by axe-core %s", where, version)
 	var faults []string
 	d.Eval(`async () => (await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] })).violations
 		.map(v => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map(n => n.html.slice(0, 160)).join(" | "))`, &faults)

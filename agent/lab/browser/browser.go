@@ -112,9 +112,15 @@ func (c *Browser) Tab() *Tab {
 // Do calls a method and waits for its result.
 func (tb *Tab) Do(method string, params map[string]any, result any) {
 	tb.t.Helper()
+	if err := tb.call(method, params, result); err != nil {
+		tb.t.Fatal(err)
+	}
+}
+
+func (tb *Tab) call(method string, params map[string]any, result any) error {
 	b, err := json.Marshal(params)
 	if err != nil {
-		tb.t.Fatal(err)
+		return err
 	}
 	w := make(chan message, 1)
 	tb.mu.Lock()
@@ -126,37 +132,49 @@ func (tb *Tab) Do(method string, params map[string]any, result any) {
 		err = tb.conn.Write(tb.ctx, websocket.MessageText, b)
 	}
 	if err != nil {
-		tb.t.Fatalf("%s: %v", method, err)
+		return fmt.Errorf("%s: %w", method, err)
 	}
 	select {
 	case m = <-w:
 	case <-tb.ctx.Done():
-		tb.t.Fatalf("%s: no answer", method)
+		return fmt.Errorf("%s: no answer", method)
 	}
 	if m.Error != nil {
-		tb.t.Fatalf("%s: %s", method, m.Error.Message)
+		return fmt.Errorf("%s: %s", method, m.Error.Message)
 	}
-	if result != nil {
-		if err := json.Unmarshal(m.Result, result); err != nil {
-			tb.t.Fatalf("%s: %v", method, err)
-		}
+	if result == nil {
+		return nil
 	}
+	if err := json.Unmarshal(m.Result, result); err != nil {
+		return fmt.Errorf("%s: %w", method, err)
+	}
+	return nil
 }
 
 // Eval runs a function in the page and reads what it returns.
 func (tb *Tab) Eval(script string, result any) {
 	tb.t.Helper()
+	if err := tb.eval(script, result); err != nil {
+		tb.t.Fatal(err)
+	}
+}
+
+func (tb *Tab) eval(script string, result any) error {
 	var out struct {
 		Result           struct{ Value json.RawMessage }
 		ExceptionDetails *struct{ Exception struct{ Description string } }
 	}
-	tb.Do("Runtime.evaluate", map[string]any{"expression": "(" + script + ")()", "returnByValue": true, "awaitPromise": true}, &out)
+	err := tb.call("Runtime.evaluate", map[string]any{"expression": "(" + script + ")()", "returnByValue": true, "awaitPromise": true}, &out)
+	if err != nil {
+		return err
+	}
 	if out.ExceptionDetails != nil {
-		tb.t.Fatalf("script: %s", out.ExceptionDetails.Exception.Description)
+		return fmt.Errorf("script: %s", out.ExceptionDetails.Exception.Description)
 	}
 	if err := json.Unmarshal(out.Result.Value, result); err != nil {
-		tb.t.Fatalf("script: %v in %s", err, out.Result.Value)
+		return fmt.Errorf("script: %w in %s", err, out.Result.Value)
 	}
+	return nil
 }
 
 // Open goes to a page and waits until it is there.
@@ -191,21 +209,22 @@ func (tb *Tab) Happened(method string) []json.RawMessage {
 	return out
 }
 
-// Until waits until a function in the page returns true.
+// Until waits until a function in the page returns true. The page may go to another
+// meanwhile.
 func (tb *Tab) Until(what, script string) {
 	tb.t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.After(90 * time.Second); ; {
 		ok := false
-		tb.Eval(script, &ok)
-		if ok {
+		err := tb.eval(script, &ok)
+		if err == nil && ok {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-end:
-			tb.t.Fatalf("waited in vain: %s", what)
+			tb.t.Fatalf("waited in vain: %s (%v)", what, err)
 		}
 	}
 }

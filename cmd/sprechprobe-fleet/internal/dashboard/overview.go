@@ -268,10 +268,13 @@ const (
 	facetsStale = time.Minute
 )
 
-// facets are what the boxes that somebody may see can be found by. They are counted
-// over the whole fleet, which takes a while, and so beside the page.
-func (s *Server) facets(who access.Who) []history.Facet {
+// facets are what the boxes that somebody may see can be found by. Over a large fleet
+// that takes a while, and is counted beside the page.
+func (s *Server) facets(ctx context.Context, who access.Who) []history.Facet {
 	want := history.Query{Tenants: tenantsOf(who)}
+	if s.boxes() < many {
+		return s.countFacets(ctx, want)
+	}
 	name := "all"
 	if want.Tenants != nil {
 		name = "of " + strings.Join(want.Tenants, " ")
@@ -293,23 +296,11 @@ func (s *Server) facets(who access.Who) []history.Facet {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		began := time.Now()
-		all, err := s.conf.History.Facets(ctx, want)
-		if err == nil {
-			var tenants []history.Facet
-			tenants, err = s.conf.History.Tenants(ctx, want)
-			all = append(all, tenants...)
+		if all := s.countFacets(ctx, want); all != nil {
+			a.keep(all, min(100*time.Since(began), facetsStale))
 		}
-		if err != nil {
-			s.conf.Log.Warn("filters cannot be counted", "err", err)
-			return
-		}
-		fit := time.Duration(0)
-		if s.boxes() >= many {
-			fit = min(100*time.Since(began), facetsStale)
-		}
-		a.keep(all, fit)
 	})
-	if old != nil && s.boxes() >= many {
+	if old != nil {
 		return old
 	}
 	t := time.NewTimer(facetsFor)
@@ -320,6 +311,20 @@ func (s *Server) facets(who access.Who) []history.Facet {
 	}
 	v, _ := a.get()
 	return v
+}
+
+// countFacets asks the history; a page can do without.
+func (s *Server) countFacets(ctx context.Context, want history.Query) []history.Facet {
+	all, err := s.conf.History.Facets(ctx, want)
+	var tenants []history.Facet
+	if err == nil {
+		tenants, err = s.conf.History.Tenants(ctx, want)
+	}
+	if err != nil {
+		s.conf.Log.Warn("filters cannot be counted", "err", err)
+		return nil
+	}
+	return append(all, tenants...)
 }
 
 // outage is an incident as the pages show it.
@@ -373,7 +378,7 @@ func (s *Server) overview(w http.ResponseWriter, r *http.Request) {
 		Head    template.HTML
 		Rows    []template.HTML
 		Filters []filter
-	}{list: l, Filters: l.filters(s.facets(who))}
+	}{list: l, Filters: l.filters(s.facets(r.Context(), who))}
 	head, err := s.pages.part("head.html", l)
 	v.Head = template.HTML(head) // rendered and escaped by the same templates
 	for _, b := range l.Boxes {
