@@ -287,6 +287,50 @@ func TestFilters(t *testing.T) {
 	contains(t, page, "udp-all-block (1)", advice.CauseWord(agent.CausePractice, advice.English)+" (1)", "demo (3)", "acme (2)", "zoo (1)", "AS64500 Example (1)", "1.2.3 (2)", "0.9 (1)")
 }
 
+// A large fleet's numbers are shared and counted beside the pages; what they say still
+// comes to be true.
+func TestLargeFleet(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	const boxes = 2100
+	var batch []history.Entry
+	for i := range boxes {
+		a := fleet.Address{Tenant: "acme", Box: fmt.Sprintf("box-%04d", i)}
+		r := report("Praxis")
+		r.Seq, r.Tenant, r.Box.ID = 1, a.Tenant, a.Box
+		raw, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		subject, err := fleet.ReportSubject(a.Tenant, a.Box)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch = append(batch, history.Entry{From: a, Boot: "boot", Report: r, Raw: raw, ArrivedAt: start})
+		b.reg.Take(subject, "boot", raw, start)
+	}
+	if _, err := b.db.Add(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	_, page := b.get("/?lang=en&page=42")
+	if ids := shownIn(page); len(ids) != 50 || ids[49] != "acme.box-2099" {
+		t.Errorf("the last page shows %q", ids)
+	}
+	b.seq = 10
+	b.take("acme", "box-0007", broken(report("Praxis")))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	events, e := b.stream(ctx, "/events?lang=en&state=blocked")
+	for len(e.Rows) != 1 || !strings.HasPrefix(e.Status, "2100 boxes, 1 not ready") {
+		e = b.next(events)
+	}
+	for {
+		_, page := b.get("/?lang=en")
+		if strings.Contains(text(page), "acme (2100)") {
+			break
+		}
+	}
+}
+
 // An outage stands on top, with how many boxes it concerns that the reader may see.
 func TestIncidents(t *testing.T) {
 	b := newBench(t, dashboard.Config{Incidents: func() []alert.Incident {
