@@ -323,10 +323,17 @@ func TestLargeFleet(t *testing.T) {
 	for len(e.Rows) != 1 || !strings.HasPrefix(e.Status, "2100 boxes, 1 not ready") {
 		e = b.next(events)
 	}
-	for {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(20 * time.Second); ; {
 		_, page := b.get("/?lang=en")
 		if strings.Contains(text(page), "acme (2100)") {
 			break
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal("the filters are never counted")
 		}
 	}
 }
