@@ -10,23 +10,23 @@ import (
 // labels are the pages' own words; what is said about a box comes from advice.
 type labels struct {
 	Title, Overview, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome,
-	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Proof, Live, Lost, Pause, Resume, NoBus,
+	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Live, Lost, Pause, Resume, NoBus,
 	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Off, NoScript, Logout,
-	Waiting, HowToClaim, MoreWaiting, Asked, Calling,
+	Waiting, MoreWaiting, Asked, Calling,
 	State, Practice, Findings, Changed, Heard, Provider, Finding, Cause, Profile, Tenant, ISP, Any, QuietFor, Reset, Hits, Download,
 	Incident, IncidentVendor, IncidentISP, IncidentBoxes, Behind, More, Busy string
 
 	// The page of one box.
-	History, Range, Day, Week, Month, Harm, Staff, Evidence, Severity, Where, Log, LogNone, LogFirst, Began, Ended,
-	Charts, AsTable, Time, Mean, Least, Most, NoValues, Chart, ChartOf, Timeline, TimelineOf, Gap, Zone, NoFindings, RawGone,
-	Request, RequestText, Print, BackToBox, BoxData, Interval, FirstHeard, Reports, Run, Commands, NoDesk, Yes string
+	Range, Day, Week, Month, Harm, Staff, Evidence, Log, LogNone, Began, Ended,
+	Charts, AsTable, Time, Mean, Least, Most, NoValues, ChartOf, Timeline, TimelineOf, Gap, Zone, NoFindings, RawGone,
+	Request, RequestText, Print, BackToBox, BoxData, Interval, FirstHeard, Reports, Run, NoDesk string
 
 	Commanded map[string]string // commands, by name
 	Answers   map[string]string // how a box answers
 	Metrics   map[string]string // what charts show
 
 	// The claim page.
-	Claim, ClaimHint, Code, ClaimTenant, ClaimName, Give, Claimed, NameRule, NoneWaiting, Key, At, ClaimBad, ClaimTaken string
+	Claim, ClaimHint, Code, ClaimTenant, ClaimName, Give, Claimed, NameRule, NoneWaiting, At, ClaimBad, ClaimTaken string
 }
 
 func labelsOf(l advice.Lang) labels {
@@ -43,15 +43,15 @@ var german = labels{
 	Unreadable:     "Die Meldungen dieser Box sind nicht lesbar: Ihr Programm ist neuer als dieses hier oder fehlerhaft.",
 	UnreadableSome: "%d unlesbare Meldungen",
 	LastSpoke:      "gemeldet", ClockUnset: "Uhr nicht gestellt", Version: "Version",
-	Since: "seit %s", NotSince: "seit unbekannter Zeit", IT: "Zu ändern", Proof: "Nachweis",
+	Since: "seit %s", NotSince: "seit unbekannter Zeit", IT: "Zu ändern",
 	Live: "live", Lost: "Verbindung verloren, neuer Versuch läuft", Pause: "Anhalten", Resume: "Weiter",
 	NoBus:    "Der NATS-Bus ist nicht erreichbar: Die Anzeige kann veraltet sein.",
 	Blocked:  "lebt, kommt aber nicht durch: %s",
 	Previous: "zurück", Next: "weiter", Page: "Seite %d von %d", Other: "English",
 	Before: "zuletzt", Ago: "vor %s", Now: "gerade eben", Capabilities: "Was geht",
 	Skip: "Zum Inhalt", Off: "angehalten",
-	NoScript: "Ohne JavaScript: Seite neu laden für den neuesten Stand.",
-	Waiting:  "Warten auf ihre Zuordnung", HowToClaim: "Code von der Praxis vorlesen lassen, dann:",
+	NoScript:    "Ohne JavaScript: Seite neu laden für den neuesten Stand.",
+	Waiting:     "Warten auf ihre Zuordnung",
 	MoreWaiting: "und %d weitere", Asked: "fragte", Logout: "Abmelden", Calling: "Rufen um Hilfe oder sind nicht lesbar",
 	State: "Zustand", Practice: "Praxis und Box", Findings: "Befund", Changed: "Seit", Heard: "Gemeldet", Provider: "Version, Anbieter",
 	Finding: "Befund", Cause: "Ursache", Profile: "Dienst", Tenant: "Kunde", ISP: "Anbieter", Any: "egal", QuietFor: "Schweigt seit über", Reset: "Auswahl aufheben",
@@ -59,15 +59,15 @@ var german = labels{
 	IncidentISP: "Störung beim Anbieter %s: %s.", IncidentBoxes: "%d Boxen betroffen", More: "und %d weitere",
 	Behind: "neuere Meldung wartet in der Box: %s", Busy: "Die Datenbank antwortet nicht. Bitte gleich noch einmal versuchen.",
 
-	History: "Verlauf", Range: "Zeitraum", Day: "24 Stunden", Week: "7 Tage", Month: "30 Tage", Harm: "Folge", Staff: "Für die Praxis",
-	Evidence: "Nachweis", Severity: "Gewicht", Where: "Wo", Log: "Änderungen", LogNone: "In diesem Zeitraum hat sich nichts geändert.", LogFirst: "erste Meldung",
+	Range: "Zeitraum", Day: "24 Stunden", Week: "7 Tage", Month: "30 Tage", Harm: "Folge", Staff: "Für die Praxis",
+	Evidence: "Nachweis", Log: "Änderungen", LogNone: "In diesem Zeitraum hat sich nichts geändert.",
 	Began: "neu", Ended: "vorbei", Charts: "Messwerte", AsTable: "Als Tabelle", Time: "Zeit", Mean: "Mittel", Least: "kleinster", Most: "größter",
-	NoValues: "In diesem Zeitraum wurde das nicht gemessen.", Chart: "%s in %s", ChartOf: "Mittel %s, kleinster %s, größter %s",
+	NoValues: "In diesem Zeitraum wurde das nicht gemessen.", ChartOf: "Mittel %s, kleinster %s, größter %s",
 	Timeline: "Zustand im Verlauf", TimelineOf: "Anteil der Zeit", Gap: "keine Meldungen", Zone: "Zeiten in %s.",
 	NoFindings: "Keine Befunde.", RawGone: "Die Meldung selbst ist abgelaufen und gelöscht. Bekannt sind noch Zustand und Befunde.",
 	Request: "Freigabeanforderung für die Praxis-IT", RequestText: "Als Text", Print: "Zum Drucken", BackToBox: "Zurück zur Box",
 	BoxData: "Über die Box", Interval: "meldet alle", FirstHeard: "zum ersten Mal gemeldet", Reports: "Meldungen", Run: "Befehle an die Box",
-	Commands: "Befehle", NoDesk: "Dieser Rechner hat den Schlüssel für Befehle nicht. Auf dem Rechner mit den Schlüsseln:", Yes: "Befehl senden",
+	NoDesk:    "Dieser Rechner hat den Schlüssel für Befehle nicht. Auf dem Rechner mit den Schlüsseln:",
 	Commanded: map[string]string{"check": "Jetzt messen", "identify": "Box blinken lassen", "bandwidth": "Bandbreite messen"},
 	Answers: map[string]string{"accepted": "Die Box hat angenommen. Das Ergebnis erscheint hier, sobald sie es meldet.", "absent": "Die Box ist gerade nicht erreichbar.",
 		"late": "Die Box hat nicht geantwortet.", "too-often": "Die Box lehnt ab: zu oft. Bitte einige Minuten warten.", "unsupported": "Die Box kann das nicht.",
@@ -77,7 +77,7 @@ var german = labels{
 
 	Claim: "Box zuordnen", ClaimHint: "Die Praxis liest den Code von der Box oder ihrer Seite vor. Danach gehört die Box dem Kunden und holt sich ihr Zertifikat selbst.",
 	Code: "Code", ClaimTenant: "Kunde (a-z, 0-9, -)", ClaimName: "Name der Box (a-z, 0-9, -)", Give: "Zuordnen", Claimed: "%s ist zugeordnet.",
-	NameRule: "Kunde und Name: Kleinbuchstaben, Ziffern und -, am Anfang kein -.", NoneWaiting: "Zurzeit wartet keine Box.", Key: "Schlüssel", At: "fragte zuletzt",
+	NameRule: "Kunde und Name: Kleinbuchstaben, Ziffern und -, am Anfang kein -.", NoneWaiting: "Zurzeit wartet keine Box.", At: "fragte zuletzt",
 	ClaimBad: "Keine wartende Box hat diesen Code. Ist er richtig, und ist die Box angeschlossen?", ClaimTaken: "Diesen Namen hat schon eine andere Box.",
 }
 
@@ -88,15 +88,15 @@ var english = labels{
 	Unreadable:     "This box's reports cannot be read: its program is newer than this one, or broken.",
 	UnreadableSome: "%d unreadable reports",
 	LastSpoke:      "reported", ClockUnset: "clock not set", Version: "Version",
-	Since: "for %s", NotSince: "since an unknown time", IT: "To change", Proof: "Proof",
+	Since: "for %s", NotSince: "since an unknown time", IT: "To change",
 	Live: "live", Lost: "connection lost, trying again", Pause: "Pause", Resume: "Resume",
 	NoBus:    "The NATS bus cannot be reached: what is shown may be out of date.",
 	Blocked:  "alive, but cannot get through: %s",
 	Previous: "back", Next: "next", Page: "Page %d of %d", Other: "Deutsch",
 	Before: "last", Ago: "%s ago", Now: "just now", Capabilities: "What works",
 	Skip: "To the content", Off: "paused",
-	NoScript: "Without JavaScript: reload the page for the newest state.",
-	Waiting:  "Waiting to be claimed", HowToClaim: "Have the practice read the code out, then:",
+	NoScript:    "Without JavaScript: reload the page for the newest state.",
+	Waiting:     "Waiting to be claimed",
 	MoreWaiting: "and %d more", Asked: "asked", Logout: "Log out", Calling: "Call for help, or cannot be read",
 	State: "State", Practice: "Practice and box", Findings: "Finding", Changed: "For", Heard: "Reported", Provider: "Version, provider",
 	Finding: "Finding", Cause: "Cause", Profile: "Service", Tenant: "Customer", ISP: "Provider", Any: "any", QuietFor: "Silent for more than", Reset: "Clear selection",
@@ -104,15 +104,15 @@ var english = labels{
 	IncidentISP: "Outage at the provider %s: %s.", IncidentBoxes: "%d boxes affected", More: "and %d more",
 	Behind: "a newer report waits in the box: %s", Busy: "The database does not answer. Please try again in a moment.",
 
-	History: "History", Range: "Period", Day: "24 hours", Week: "7 days", Month: "30 days", Harm: "Effect", Staff: "For the practice",
-	Evidence: "Proof", Severity: "Severity", Where: "Where", Log: "Changes", LogNone: "Nothing changed in this period.", LogFirst: "first report",
+	Range: "Period", Day: "24 hours", Week: "7 days", Month: "30 days", Harm: "Effect", Staff: "For the practice",
+	Evidence: "Proof", Log: "Changes", LogNone: "Nothing changed in this period.",
 	Began: "new", Ended: "over", Charts: "Measurements", AsTable: "As a table", Time: "Time", Mean: "mean", Least: "smallest", Most: "largest",
-	NoValues: "This was not measured in this period.", Chart: "%s in %s", ChartOf: "mean %s, smallest %s, largest %s",
+	NoValues: "This was not measured in this period.", ChartOf: "mean %s, smallest %s, largest %s",
 	Timeline: "State over time", TimelineOf: "Share of the time", Gap: "no reports", Zone: "Times in %s.",
 	NoFindings: "No findings.", RawGone: "The report itself has expired and was deleted. State and findings are still known.",
 	Request: "Release request for the practice's IT", RequestText: "As text", Print: "To print", BackToBox: "Back to the box",
 	BoxData: "About the box", Interval: "reports every", FirstHeard: "first reported", Reports: "Reports", Run: "Commands to the box",
-	Commands: "Commands", NoDesk: "This machine does not have the key for commands. On the machine with the keys:", Yes: "Send command",
+	NoDesk:    "This machine does not have the key for commands. On the machine with the keys:",
 	Commanded: map[string]string{"check": "Check now", "identify": "Make the box blink", "bandwidth": "Measure bandwidth"},
 	Answers: map[string]string{"accepted": "The box has accepted. The result appears here as soon as it reports.", "absent": "The box cannot be reached right now.",
 		"late": "The box did not answer.", "too-often": "The box refuses: too often. Please wait a few minutes.", "unsupported": "The box cannot do that.",
@@ -122,7 +122,7 @@ var english = labels{
 
 	Claim: "Claim a box", ClaimHint: "The practice reads the code from the box or its page. After that the box belongs to the customer and fetches its certificate by itself.",
 	Code: "Code", ClaimTenant: "Customer (a-z, 0-9, -)", ClaimName: "Name of the box (a-z, 0-9, -)", Give: "Claim", Claimed: "%s is claimed.",
-	NameRule: "Customer and name: lower-case letters, digits and -, no - at the start.", NoneWaiting: "No box is waiting right now.", Key: "Key", At: "last asked",
+	NameRule: "Customer and name: lower-case letters, digits and -, no - at the start.", NoneWaiting: "No box is waiting right now.", At: "last asked",
 	ClaimBad: "No waiting box has this code. Is it right, and is the box plugged in?", ClaimTaken: "Another box has this name.",
 }
 
