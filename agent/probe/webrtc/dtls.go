@@ -47,7 +47,7 @@ func openDTLS(ctx context.Context, c trust.Checker, t agent.Target, until time.T
 		return nil, under.explain(e, hello.Err() != nil)
 	}
 	e = e.With(agent.TLSTime, time.Since(began)).With(agent.TLSVersion, "DTLS 1.2") // the one pion speaks
-	w := &way{conn: conn, under: under, until: until}
+	w := &way{conn: conn, under: under, socket: s, until: until}
 	var values agent.Values
 	w.seen.outcome, w.seen.reason, values = c.Judge(shown(conn), hostOf(t))
 	return w, with(e, values)

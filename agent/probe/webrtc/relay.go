@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/reach"
 	"github.com/sprechprobe/sprechprobe/agent/trust"
 )
 
@@ -72,6 +73,15 @@ func (r *Relay) Permit(peer netip.AddrPort) (code int, err error) {
 	return int(r.relaying.denied.Load()), err
 }
 
+// Dropped is how many datagrams came for the relay's user and found no room in this
+// machine, as [reach.Dropped] counts them.
+func (r *Relay) Dropped() int {
+	if s := r.relaying.way.socket; s != nil {
+		return reach.Dropped(s)
+	}
+	return 0
+}
+
 // Hush ends what waits in Permit and in first writes, when ctx ends. What it returns
 // ends that, and waits for it.
 func (r *Relay) Hush(ctx context.Context) (end func()) { return onEnd(ctx, r.relaying.hush) }
@@ -134,6 +144,9 @@ func OpenMirror(ctx context.Context, server netip.AddrPort) (*Mirror, error) {
 	conn.Close()
 	return nil, errors.New("no answer that says how this socket is seen")
 }
+
+// Dropped is as [Relay.Dropped].
+func (m *Mirror) Dropped() int { return reach.Dropped(m.UDPConn) }
 
 // Addr is how the server saw the socket.
 func (m *Mirror) Addr() netip.AddrPort { return m.seen }

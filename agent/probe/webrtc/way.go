@@ -16,7 +16,8 @@ import (
 type way struct {
 	conn   net.Conn
 	stream bool
-	under  net.Conn // what conn leaves open, if anything
+	under  net.Conn      // what conn leaves open, if anything
+	socket *reach.Socket // of datagrams; nil: a stream
 	seen   verdict
 	until  time.Time // when the look has to be over
 	buf    []byte    // of datagrams
@@ -69,7 +70,7 @@ func openUDP(t agent.Target, until time.Time) (*way, agent.Evidence) {
 	if err != nil {
 		return nil, reach.Classify(err, t.Addr).Evidence(agent.ProbeTURN, t)
 	}
-	return &way{conn: s.Conn(t.AddrPort()), until: until}, agent.See(agent.ProbeTURN, t, agent.Answered, "")
+	return &way{conn: s.Conn(t.AddrPort()), socket: s, until: until}, agent.See(agent.ProbeTURN, t, agent.Answered, "")
 }
 
 func openTCP(ctx context.Context, c trust.Checker, t agent.Target, until time.Time) (*way, agent.Evidence) {
