@@ -133,6 +133,12 @@ const (
 	PortKept      Key = "mapping_kept"
 	OwnCPU        Key = "own_cpu_ratio"
 	Late          Key = "late_ms"
+	LossLow       Key = "loss_low_ratio"
+	LossHigh      Key = "loss_high_ratio"
+	DownLossLow   Key = "down_loss_low_ratio"
+	DownLossHigh  Key = "down_loss_high_ratio"
+	UpLossLow     Key = "up_loss_low_ratio"
+	UpLossHigh    Key = "up_loss_high_ratio"
 	Detail        Key = "detail"
 )
 
@@ -261,6 +267,12 @@ var Keys = map[Key]KeyInfo{
 	PortKept:      {Fact, "the relay saw them come from where the STUN server did"},
 	OwnCPU:        {Number, "share of its processors' time that the box itself used meanwhile, 0 to 1"},
 	Late:          {Number, "how late the box sent all but one packet in a hundred, milliseconds"},
+	LossLow:       {Number, "the least that loss_ratio is, with 95 % confidence for the number of packets (Wilson)"},
+	LossHigh:      {Number, "the most that loss_ratio is, likewise"},
+	DownLossLow:   {Number, "the least that down_loss_ratio is, likewise"},
+	DownLossHigh:  {Number, "the most that down_loss_ratio is, likewise"},
+	UpLossLow:     {Number, "the least that up_loss_ratio is, likewise"},
+	UpLossHigh:    {Number, "the most that up_loss_ratio is, likewise"},
 	RetryIn:       {Number, "when the far end wants to be asked again, seconds"},
 	Detail:        {Words, "the system's own words about an error, without addresses"},
 }

@@ -64,6 +64,9 @@ func (f *flow) packet(b []byte, i int) {
 
 // play sends flows side by side and waits for what is under way.
 func (r *rehearsal) play(ctx context.Context, flows ...*flow) {
+	r.hurry = hurry{}
+	r.hurry.begin(r.open)
+	defer func() { r.hurry.end(r.open, flows...) }()
 	var all sync.WaitGroup
 	for _, f := range flows {
 		f.to.listen(f)
@@ -76,9 +79,6 @@ func (r *rehearsal) play(ctx context.Context, flows ...*flow) {
 		})
 	}
 	all.Wait()
-	for _, f := range flows {
-		r.hurry.add(f)
-	}
 }
 
 func (s *station) listen(f *flow) {
@@ -189,19 +189,6 @@ func (f *flow) loss() float64 {
 	return 1 - float64(f.first)/float64(len(f.sent))
 }
 
-// apart is the best guess at the loss up and down, from what was lost of n packets
-// that passed the line only up, of n only down, and of 2n both ways. The loss of
-// those is about the sum of the others', known from twice as many packets, so it
-// counts twice; how the sum is shared out only the others tell.
-func apart(up, down, both float64) (u, d float64) {
-	single := up + down
-	total := (single + 2*(both+up*down)) / 3
-	if single == 0 {
-		return total / 2, total / 2
-	}
-	return total * up / single, total * down / single
-}
-
 // sum adds to e what became of flows over the same way.
 func sum(e agent.Evidence, flows ...*flow) agent.Evidence {
 	var sent, got, twice, behind int
@@ -213,8 +200,8 @@ func sum(e agent.Evidence, flows ...*flow) agent.Evidence {
 		trips, jitter = append(trips, f.trips...), append(jitter, f.jitter...)
 		f.mu.Unlock()
 	}
-	e = e.With(agent.Sent, sent).With(agent.Received, got).With(agent.LossBothWays, round(1-float64(got)/float64(sent), 4)).
-		With(agent.Reordered, behind).With(agent.Duplicates, twice)
+	e = e.With(agent.Sent, sent).With(agent.Received, got).With(agent.Reordered, behind).With(agent.Duplicates, twice)
+	e = lossBothWays.say(e, 1-float64(got)/float64(sent), float64(sent))
 	if got == 0 {
 		return e
 	}

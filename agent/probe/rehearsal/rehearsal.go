@@ -73,13 +73,15 @@ func Static(c webrtc.Credentials) Credentials {
 //     server does not relay back to its own clients, which says nothing of calls.
 //     dtls-lost: media passes, but the handshake of DTLS does not. auth-refused:
 //     the credentials are not taken. Any other refusal has its stun_error_code only.
-//   - NotLooked box-busy: this machine did not keep the pace.
+//   - NotLooked box-busy: this machine did not keep the pace, or had no room for
+//     what came.
 //   - Otherwise the outcome is that of [webrtc.Allocate].
 //
 // Values: rtt_ms (the way to the relay and back, by media), rtt_max_ms, jitter_ms
 // (95th percentile of RFC 3550's), sent_count, received_count, reordered_count,
 // duplicate_count and loss_ratio of the sound, there and back; with a witness
-// up_loss_ratio and down_loss_ratio; video_bits_per_s, the largest picture that
+// up_loss_ratio and down_loss_ratio; each loss with its bounds for the number of
+// packets (*_low_ratio, *_high_ratio); video_bits_per_s, the largest picture that
 // came through, and video_loss_ratio of the largest that was tried; tls_ms of
 // DTLS; mos_score; nat_filtering, high_port and hole_punched of the plain socket;
 // own_cpu_ratio, late_ms and test_bytes of this machine.
@@ -91,11 +93,8 @@ func Probe(p Plan, cred Credentials, c trust.Checker) agent.Probe {
 		defer r.close()
 		e := r.run(within, cred)
 		e.Probe, e.Target = agent.ProbeRehearsal, t
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return agent.See(agent.ProbeRehearsal, t, agent.NotLooked, agent.Cancelled)
-		case r.hurry.busy() && e.Outcome == agent.Answered && r.measured:
-			return r.hurry.values(agent.See(agent.ProbeRehearsal, t, agent.NotLooked, agent.BoxBusy))
 		}
 		return e
 	}
@@ -109,12 +108,11 @@ func (p Plan) bound() time.Duration {
 // rehearsal is one under way.
 type rehearsal struct {
 	Plan
-	checker  trust.Checker
-	target   agent.Target
-	cred     webrtc.Credentials
-	open     []*station
-	hurry    hurry
-	measured bool
+	checker trust.Checker
+	target  agent.Target
+	cred    webrtc.Credentials
+	open    []*station
+	hurry   hurry // during what was played last
 }
 
 func (r *rehearsal) close() {
@@ -141,31 +139,20 @@ func (r *rehearsal) run(ctx context.Context, cred Credentials) agent.Evidence {
 		return e
 	}
 	e = e.With(agent.Relayed, true)
-	r.hurry.begin()
-	r.measured = true
 	if r.Voice > 0 {
-		heard := r.voice(ctx, way, e)
-		if got, _ := heard.Values.Num(agent.Received); got == 0 && ctx.Err() == nil {
-			r.measured = false
-			e = e.With(agent.Relayed, false).With(agent.Detail, "single datagrams came back, a stream did not")
-			e.Reason = agent.NoMedia
+		if e = r.voice(ctx, way, e); e.Outcome != agent.Answered || e.Reason == agent.NoMedia {
 			return e
 		}
-		e = heard
 	}
-	for _, rate := range r.Rates {
-		lost, moved := r.video(ctx, way, rate)
-		e = e.With(agent.VideoLoss, round(lost, 4)).With(agent.TestBytes, bytesOf(e)+moved)
-		if lost > tooMuch || ctx.Err() != nil {
-			break
-		}
-		e = e.With(agent.VideoRate, rate)
-	}
-	r.hurry.end()
-	if r.measured = r.Voice > 0; r.measured {
-		e = r.hurry.values(e)
+	if e = r.pictures(ctx, way, e); e.Outcome != agent.Answered {
+		return e
 	}
 	return r.secure(ctx, way, e)
+}
+
+// spoiled is what there is to say where this machine was too busy to measure.
+func (r *rehearsal) spoiled() agent.Evidence {
+	return r.hurry.values(agent.See(agent.ProbeRehearsal, r.target, agent.NotLooked, agent.BoxBusy))
 }
 
 // allocate gets an allocation; nil: the evidence says why not.
@@ -226,23 +213,39 @@ func (r *rehearsal) find(ctx context.Context, a *station, e agent.Evidence) (*wa
 	return nil, e
 }
 
-// voice sends sound both ways, and both ways with the witness.
+// sound is what goes both ways, and both ways with the witness, where there is one.
+type sound struct{ there, back, up, down *flow }
+
+// voice sends sound.
 func (r *rehearsal) voice(ctx context.Context, w *way, e agent.Evidence) agent.Evidence {
-	there, back := newFlow(w.a, w.b, w.toB, voiceSize, voiceRate, r.Voice), newFlow(w.b, w.a, w.toA, voiceSize, voiceRate, r.Voice)
-	flows := []*flow{there, back}
-	witness := r.witness(ctx, w)
-	var up, down *flow
-	if witness != nil {
-		up = newFlow(w.a, witness, witness.named(), voiceSize, voiceRate, r.Voice)
-		down = newFlow(witness, w.a, w.a.named(), voiceSize, voiceRate, r.Voice)
-		flows = append(flows, up, down)
+	flow := func(from, to *station, at netip.AddrPort) *flow {
+		return newFlow(from, to, at, voiceSize, voiceRate, r.Voice)
+	}
+	s := sound{there: flow(w.a, w.b, w.toB), back: flow(w.b, w.a, w.toA)}
+	if witness := r.witness(ctx, w); witness != nil {
+		s.up, s.down = flow(w.a, witness, witness.named()), flow(witness, w.a, w.a.named())
+	}
+	return r.hear(ctx, s, e)
+}
+
+// hear plays sound and says what became of it.
+func (r *rehearsal) hear(ctx context.Context, s sound, e agent.Evidence) agent.Evidence {
+	flows := []*flow{s.there, s.back}
+	if s.up != nil {
+		flows = append(flows, s.up, s.down)
 	}
 	r.play(ctx, flows...)
-	e = sum(e, there, back)
-	if up != nil && up.whole() && down.whole() {
-		both, _ := e.Values.Num(agent.LossBothWays)
-		u, d := apart(up.loss(), down.loss(), both)
-		e = e.With(agent.UpLoss, round(u, 4)).With(agent.DownLoss, round(d, 4))
+	if r.hurry.busy() {
+		return r.spoiled()
+	}
+	e = r.hurry.values(sum(e, s.there, s.back))
+	if s.there.loss() == 1 && s.back.loss() == 1 && ctx.Err() == nil {
+		e = e.With(agent.Relayed, false).With(agent.Detail, "single datagrams came back, a stream did not")
+		e.Reason = agent.NoMedia
+		return e
+	}
+	if s.up != nil && s.up.whole() && s.down.whole() {
+		e = directions(e, s)
 	}
 	return e.With(agent.TestBytes, moved(flows...)).With(agent.MOS, scoreOf(e))
 }
@@ -264,12 +267,29 @@ func (r *rehearsal) witness(ctx context.Context, w *way) *station {
 	return s
 }
 
-// video sends a picture one way, which loads both directions of the line as a call
-// with pictures both ways does. It returns the share that was lost, and the bytes.
-func (r *rehearsal) video(ctx context.Context, w *way, rate float64) (lost float64, bytes int) {
-	f := newFlow(w.a, w.b, w.toB, videoSize, rate/8/videoSize, r.Video)
-	r.play(ctx, f)
-	return f.loss(), moved(f)
+// pictures sends pictures, each larger than the one before, until one loses too much
+// or this machine does not keep up, which takes nothing from what was measured
+// before. Each goes one way, which loads both directions of the line as a call with
+// pictures both ways does.
+func (r *rehearsal) pictures(ctx context.Context, w *way, e agent.Evidence) agent.Evidence {
+	for i, rate := range r.Rates {
+		f := newFlow(w.a, w.b, w.toB, videoSize, rate/8/videoSize, r.Video)
+		r.play(ctx, f)
+		e = e.With(agent.TestBytes, bytesOf(e)+moved(f))
+		if r.hurry.busy() {
+			if i == 0 && r.Voice == 0 {
+				return r.spoiled()
+			}
+			break
+		}
+		lost := f.loss()
+		e = r.hurry.values(e).With(agent.VideoLoss, round(lost, 4))
+		if lost > tooMuch || ctx.Err() != nil {
+			break
+		}
+		e = e.With(agent.VideoRate, rate)
+	}
+	return e
 }
 
 // works reports whether the two hear each other. The code is that of a server which
