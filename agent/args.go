@@ -89,7 +89,7 @@ var Args = map[Code][]string{
 	BandwidthMin:       {"[down]", "[up]", "[need_down]", "[need_up]", "[rule]"}, // Mbit/s; rule: what the law asks for
 	BandwidthHD:        {"[down]", "[up]", "[need_down]", "[need_up]"},
 	Bloat:              {"idle_ms", "[down_ms]", "[up_ms]"},
-	Loss:               {"percent", "limit"},
+	Loss:               {"percent", "[least]", "limit"}, // least: with 95 % confidence
 	Jittery:            {"jitter_ms", "limit"},
 	Distant:            {"rtt_ms", "limit"},
 	TrendCongestion:    {"from", "until", "poor", "of"}, // hours by the clock on the wall; days

@@ -243,7 +243,7 @@ var samples = map[string]string{
 	"speed": "10", "duplex": "half", "addr": "192.168.1.50", "lost": "3", "jitter_ms": "28", "rtt_ms": "70", "usual_ms": "12",
 	"mtu": "1400", "prefix": "64:ff9b::/96", "ms": "820", "proxy": "proxy.praxis.lan:3128", "hops": "192.168.1.1, 192.168.2.1",
 	"hop": "100.64.0.1", "seconds": "60", "down": "3.8", "up": "0.7", "need_down": "5", "need_up": "1", "rule": "2",
-	"idle_ms": "20", "down_ms": "240", "up_ms": "900", "percent": "3.5", "limit": "1", "from": "17", "until": "20", "poor": "5",
+	"idle_ms": "20", "down_ms": "240", "up_ms": "900", "percent": "3.5", "least": "1.9", "limit": "1", "from": "17", "until": "20", "poor": "5",
 }
 
 // texts calls f for every text there can be: each code, cause and severity, with

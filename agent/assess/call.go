@@ -9,12 +9,11 @@ import (
 // The codes by which a TURN server says that it has no room: 486 for this user,
 // 508 for anybody (RFC 8656 section 19).
 const (
-	quotaReached    = 486
-	noCapacity      = 508
-	byReflection    = "reflect"
-	byMapping       = "mapping"
-	halfOfBothWays  = 0.5
-	wholeOfBothWays = 1
+	quotaReached   = 486
+	noCapacity     = 508
+	byReflection   = "reflect"
+	byMapping      = "mapping"
+	halfOfBothWays = 0.5
 )
 
 // rehearsed are the rehearsals at a profile's relays, over one transport or, where
@@ -160,19 +159,50 @@ func (v *view) directBy(pr agent.Profile) string {
 	}
 }
 
-// worstCall is [view.worst], also over what rehearsals say of the way there and
-// back, of which a share counts for one direction. Where they tell the directions
-// apart that is read by its own keys.
-func (v *view) worstCall(pr agent.Profile, bothWays agent.Key, share float64, keys ...agent.Key) (look int, value float64, ok bool) {
+// worstCall is [view.worst], also over what rehearsals say of the way there and back.
+func (v *view) worstCall(pr agent.Profile, bothWays agent.Key, keys ...agent.Key) (look int, value float64, ok bool) {
 	look, value, ok = v.worst(pr, keys...)
 	for _, i := range v.rehearsed(pr, "") {
 		e := &v.evidence[i]
 		_, counted := e.Values.Num(agent.LossBothWays)
-		_, apart := e.Values.Num(agent.UpLoss)
-		n, seen := e.Values.Num(bothWays)
-		if n *= share; seen && counted && !(apart && share < 1) && (!ok || n > value) {
+		if n, seen := e.Values.Num(bothWays); seen && counted && (!ok || n > value) {
 			look, value, ok = i, n, true
 		}
 	}
 	return look, value, ok
+}
+
+// shortfall is a share of packets that were lost in one direction, and the least that it
+// is for sure; where nobody says what that is, the share itself.
+type shortfall struct {
+	look         int
+	ratio, least float64
+}
+
+// worstLoss is the loss of one direction that is worst for sure. Where a rehearsal
+// tells the directions not apart, half of what was lost there and back counts.
+func (v *view) worstLoss(pr agent.Profile) (worst shortfall, ok bool) {
+	take := func(i int, share float64, ratio, least agent.Key) {
+		n, seen := v.evidence[i].Values.Num(ratio)
+		if !seen {
+			return
+		}
+		l := shortfall{i, share * n, share * n}
+		if n, seen := v.evidence[i].Values.Num(least); seen {
+			l.least = share * n
+		}
+		if !ok || l.least > worst.least {
+			worst, ok = l, true
+		}
+	}
+	for _, i := range v.measured(pr, agent.DownLoss, agent.UpLoss) {
+		take(i, 1, agent.DownLoss, agent.DownLossLow)
+		take(i, 1, agent.UpLoss, agent.UpLossLow)
+	}
+	for _, i := range v.rehearsed(pr, "") {
+		if _, apart := v.evidence[i].Values.Num(agent.UpLoss); !apart {
+			take(i, halfOfBothWays, agent.LossBothWays, agent.LossLow)
+		}
+	}
+	return worst, ok
 }

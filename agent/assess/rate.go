@@ -220,27 +220,35 @@ func hardly() agent.Capabilities {
 // nobody has measured it.
 func (v *view) lossy() (ratio float64) {
 	for _, pr := range v.profiles {
-		if _, r, ok := v.worstCall(pr, agent.LossBothWays, halfOfBothWays, agent.DownLoss, agent.UpLoss); ok {
-			ratio = max(ratio, r)
+		if l, ok := v.worstLoss(pr); ok {
+			ratio = max(ratio, l.ratio)
 		}
 	}
 	return ratio
 }
 
-// packetLoss: packets of a transfer like that of a call get lost.
+// packetLoss: packets of a transfer like that of a call get lost, and so many that
+// it is not chance: what counts is the least that the loss is by its packets.
 func packetLoss(v *view, pr agent.Profile) []claim {
-	i, ratio, ok := v.worstCall(pr, agent.LossBothWays, halfOfBothWays, agent.DownLoss, agent.UpLoss)
+	l, ok := v.worstLoss(pr)
 	if !ok {
 		return nil
 	}
 	t := pr.Thresholds
-	c := v.onLine(found([]int{i}, "", "percent", strconv.FormatFloat(math.Round(ratio*1000)/10, 'f', -1, 64)))
-	return graded(c, ratio, t.LossWarnRatio, t.LossBadRatio, 100, hardly())
+	c := v.onLine(found([]int{l.look}, "", "percent", percent(l.ratio)))
+	if l.least < l.ratio {
+		c.Args["least"] = percent(l.least)
+	}
+	return graded(c, l.least, t.LossWarnRatio, t.LossBadRatio, 100, hardly())
+}
+
+func percent(ratio float64) string {
+	return strconv.FormatFloat(math.Round(ratio*1000)/10, 'f', -1, 64)
 }
 
 // jitter: they arrive unevenly.
 func jitter(v *view, pr agent.Profile) []claim {
-	i, ms, ok := v.worstCall(pr, agent.Jitter, wholeOfBothWays, agent.DownJitter, agent.UpJitter)
+	i, ms, ok := v.worstCall(pr, agent.Jitter, agent.DownJitter, agent.UpJitter)
 	if !ok {
 		return nil
 	}
@@ -259,7 +267,7 @@ func distant(v *view, pr agent.Profile) []claim {
 			i, ms, ok = j, rtt, true // how far the measuring server is counts only where nothing better is known
 		}
 	}
-	if j, call, seen := v.worstCall(pr, agent.RTT, wholeOfBothWays); seen && (!ok || call > ms) {
+	if j, call, seen := v.worstCall(pr, agent.RTT); seen && (!ok || call > ms) {
 		i, ms, ok = j, call, true
 	}
 	if !ok {
