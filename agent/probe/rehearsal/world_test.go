@@ -24,6 +24,7 @@ import (
 )
 
 const (
+	host     = "turn.example"
 	realm    = "praxis.example"
 	username = "box"
 	password = "geheim"
@@ -42,7 +43,7 @@ func freshAddr() netip.Addr {
 }
 
 func at(addr netip.Addr, tr agent.Transport) agent.Target {
-	t := agent.Target{Host: "turn.example", Port: 3478, Transport: tr}
+	t := agent.Target{Host: host, Port: 3478, Transport: tr}
 	return t.At(addr, agent.Plain)
 }
 
@@ -88,11 +89,17 @@ func pion(t *testing.T, g gate) far {
 	return far{addr: addr, held: server.AllocationCount}
 }
 
+// coturn speaks in the clear only.
 func coturn(t *testing.T, flags ...string) far {
+	t.Helper()
+	return coturnWith(t, append([]string{"--no-tls", "--no-dtls"}, flags...)...)
+}
+
+func coturnWith(t *testing.T, flags ...string) far {
 	t.Helper()
 	addr, dir := freshAddr(), t.TempDir()
 	cmd := exec.Command(lab.Program(t, "turnserver", "coturn"), append([]string{
-		"-n", "--no-cli", "--log-file", "stdout", "--simple-log", "--verbose", "--no-tls", "--no-dtls",
+		"-n", "--no-cli", "--log-file", "stdout", "--simple-log", "--verbose",
 		"--listening-ip", addr.String(), "--relay-ip", addr.String(), "--realm", realm, "--lt-cred-mech", "--user", username + ":" + password,
 		"--pidfile", filepath.Join(dir, "pid"), "--userdb", filepath.Join(dir, "db"),
 	}, flags...)...)
@@ -107,13 +114,25 @@ func coturn(t *testing.T, flags ...string) far {
 // see rehearses until this machine has time for it: others may work on it, too.
 func see(t *testing.T, p rehearsal.Plan, c rehearsal.Credentials, at agent.Target) agent.Evidence {
 	t.Helper()
-	var e agent.Evidence
+	return seeAs(t, p, c, trust.Checker{}, at)
+}
+
+func seeAs(t *testing.T, p rehearsal.Plan, c rehearsal.Credentials, k trust.Checker, at agent.Target) (e agent.Evidence) {
+	t.Helper()
 	for range 40 {
-		if e = rehearsal.Probe(p, c, trust.Checker{})(t.Context(), at); e.Reason != agent.BoxBusy {
+		if e = rehearsal.Probe(p, c, k)(t.Context(), at); e.Reason != agent.BoxBusy && !broken(p, e) {
 			break
 		}
 	}
 	return e
+}
+
+// broken reports whether pictures ended neither with the largest nor with one that
+// lost too much: then this machine did not keep up.
+func broken(p rehearsal.Plan, e agent.Evidence) bool {
+	rate, _ := e.Values.Num(agent.VideoRate)
+	lost, _ := e.Values.Num(agent.VideoLoss)
+	return e.Values[agent.Relayed] == true && len(p.Rates) > 0 && rate < p.Rates[len(p.Rates)-1] && lost < 0.02
 }
 
 // fair is see with a server that had room for all that came: what it lost is not the
