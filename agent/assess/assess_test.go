@@ -153,11 +153,17 @@ var matrix = []struct {
 	{id: "D13 loss up", want: "loss", verdict: "limited", caps: "lll", cause: agent.CauseUnknown,
 		edit: func(w *world) { w.add(rehearsal(0.02, 0, 3, 40)) }},
 	{id: "loss that may be chance", want: "", verdict: "ready", caps: "ooo",
-		edit: func(w *world) { w.add(rehearsal(0.02, 0, 3, 40).With(agent.UpLossLow, 0.009).With(agent.UpLossHigh, 0.04)) }},
+		edit: func(w *world) {
+			w.add(rehearsal(0.02, 0, 3, 40).With(agent.UpLossLow, 0.009).With(agent.UpLossHigh, 0.04))
+		}},
 	{id: "D13 loss for sure, and much of it maybe", want: "loss", verdict: "limited", caps: "lll", cause: agent.CauseUnknown,
-		edit: func(w *world) { w.add(rehearsal(0.06, 0, 3, 40).With(agent.UpLossLow, 0.045).With(agent.UpLossHigh, 0.08)) }},
+		edit: func(w *world) {
+			w.add(rehearsal(0.06, 0, 3, 40).With(agent.UpLossLow, 0.045).With(agent.UpLossHigh, 0.08))
+		}},
 	{id: "X16 loss that is much for sure", want: "loss", verdict: "blocked", caps: "lln", cause: agent.CauseUnknown,
-		edit: func(w *world) { w.add(rehearsal(0.08, 0, 3, 40).With(agent.UpLossLow, 0.068).With(agent.UpLossHigh, 0.095)) }},
+		edit: func(w *world) {
+			w.add(rehearsal(0.08, 0, 3, 40).With(agent.UpLossLow, 0.068).With(agent.UpLossHigh, 0.095))
+		}},
 	{id: "loss of both directions that may be chance", want: "", verdict: "ready", caps: "ooo",
 		edit: func(w *world) {
 			w.add(call("udp").With(agent.Relayed, true).With(agent.LossBothWays, 0.03).With(agent.LossLow, 0.019))
