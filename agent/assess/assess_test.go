@@ -141,6 +141,8 @@ var matrix = []struct {
 		}},
 	{id: "DTLS swallowed", want: "turn-dpi-tls", verdict: "limited", caps: "lnl", cause: agent.CausePractice,
 		edit: func(w *world) { w.add(ends(call("udp"), agent.DTLSLost).With(agent.Relayed, true)) }},
+	{id: "N41 TLS to the relay is cut, plain and DTLS pass", want: "turn-dpi-tls", verdict: "ready", caps: "ooo", cause: agent.CauseUnknown,
+		edit: func(w *world) { w.on("turn tls", afterConnect(agent.Refused, agent.ResetAfter)) }},
 	{id: "N25 no UDP to high ports", want: "highport-udp-block", verdict: "ready", caps: "noo", cause: agent.CausePractice,
 		edit: func(w *world) { w.add(call("udp").With(agent.Relayed, true).With(agent.HighPort, false)) }},
 	{id: "N11 another port seen by the relay", want: "nat-edm", verdict: "ready", caps: "loo", cause: agent.CausePractice,

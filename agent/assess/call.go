@@ -121,9 +121,36 @@ func turnNoMedia(v *view, pr agent.Profile) []claim {
 }
 
 // turnDPITLS: the relay carries datagrams of all kinds, only not the handshake of
-// DTLS, with which every call begins.
+// DTLS, with which every call begins. Where only the encrypted way to the relay is
+// cut, calls have the plain one, and whether the relay speaks TLS at all is known no
+// further than that it speaks DTLS: this is worth knowing.
 func turnDPITLS(v *view, pr agent.Profile) []claim {
-	return aRelay(v, pr, v.pick(v.rehearsed(pr, ""), func(e *agent.Evidence) bool { return e.Reason == agent.DTLSLost }))
+	if out := aRelay(v, pr, v.pick(v.rehearsed(pr, ""), func(e *agent.Evidence) bool { return e.Reason == agent.DTLSLost })); len(out) > 0 {
+		return out
+	}
+	var out []claim
+	for _, t := range targets(pr, agent.TURN, agent.TCP) {
+		ix := v.looks(t)
+		cut := v.pick(ix, func(e *agent.Evidence) bool {
+			return e.Target.Variant == agent.TLS && (e.Outcome == agent.Refused || e.Outcome == agent.Silent) && afterConnected(e)
+		})
+		plain := v.pick(ix, func(e *agent.Evidence) bool { return e.Target.Variant == agent.Plain && answered(e) })
+		dtls := v.pick(v.looksAt(targets(pr, agent.TURN, agent.UDP)), func(e *agent.Evidence) bool {
+			return e.Target.Variant == agent.DTLS && answered(e) && e.Target.Host == t.Host && e.Target.Port == t.Port
+		})
+		if len(cut) == 0 || len(plain) == 0 || len(dtls) == 0 {
+			continue
+		}
+		c := found(slices.Concat(cut, plain, dtls), t.String(), "host", hostOf(t), "port", port(t))
+		c.info, c.open, c.harms = true, true, agent.Capabilities{}
+		out = append(out, c)
+	}
+	return out
+}
+
+func afterConnected(e *agent.Evidence) bool {
+	_, ok := e.Values.Num(agent.ConnectTime)
+	return ok
 }
 
 // highPortBlock: datagrams leave to ports that rules name, and to no other.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
+	"github.com/sprechprobe/sprechprobe/agent/lab/middlebox"
 	"github.com/sprechprobe/sprechprobe/agent/lab/practice"
 	"github.com/sprechprobe/sprechprobe/agent/probe/rehearsal"
 	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
@@ -29,8 +30,11 @@ var calls = []row{
 		inject: func(s *scene) { s.denying(internet.TURNAddr.String()) }},
 	{id: "N40", what: "the relay relays neither to itself nor to the practice", notes: "turn-relay-403:vendor", caps: "ooo", verdict: agent.Ready,
 		look: (*scene).rehearse, inject: func(s *scene) { s.denying(internet.TURNAddr.String(), "198.18.64.0-198.18.65.255") }},
+	{id: "N41", what: "application control cuts TLS to the relay", notes: "turn-dpi-tls:unknown", caps: "ooo", verdict: agent.Ready, inject: func(s *scene) {
+		s.later(s.Router.Divert("tcp dport 5349", middlebox.ResetAfterHello(s.Router.Dial, func(string, int) bool { return true })))
+	}},
 	{id: "D13c", what: "3 % lost on the way to the relay", want: "loss:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
-		inject: func(s *scene) { s.block("udp dport 5349 numgen random mod 100 < 3", "drop") }},
+		inject: func(s *scene) { s.block("udp dport 5349 numgen inc mod 33 == 0", "drop") }},
 	{id: "D14", what: "40 ms more on either way for some packets, and not for others", want: "jitter:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
 		inject: func(s *scene) { s.line(practice.Quality{RTT: 80 * time.Millisecond, Reorder: 0.4}) }},
 	{id: "D26", what: "the relay has no room", want: "turn-quota:vendor", caps: "oll", verdict: agent.VerdictLimited,
@@ -42,7 +46,7 @@ var calls = []row{
 	{id: "D31", what: "application control lets TURN's requests pass and no data", want: "turn-tcp-only", caps: "oll", verdict: agent.VerdictLimited,
 		look: (*scene).rehearse, inject: func(s *scene) { s.block("udp dport 5349 @th,64,8 0x40", "drop") }},
 	{id: "X16c", what: "8 % lost on the way to the relay", want: "loss:unknown", caps: "lln", verdict: agent.Blocked, look: (*scene).rehearse,
-		inject: func(s *scene) { s.block("udp dport 5349 numgen random mod 100 < 8", "drop") }},
+		inject: func(s *scene) { s.block("udp dport 5349 numgen inc mod 25 < 2", "drop") }},
 	{id: "X29", what: "what is relayed gets lost", want: "turn-no-media:vendor", caps: "onl", verdict: agent.VerdictLimited, look: (*scene).rehearse,
 		inject: func(s *scene) { s.later(s.Internet.LoseRelayed()) }},
 	{id: "X32", what: "DTLS swallowed within TURN", want: "turn-dpi-tls", caps: "lnl", verdict: agent.VerdictLimited, look: (*scene).rehearse,

@@ -162,6 +162,8 @@ var blocked = []row{
 		s.block("tcp dport 443", "accept")
 		s.block("iifname lan0 ct state new", "drop")
 	}},
+	{id: "X25", what: "more than 20 UDP packets a second dropped", want: "udp-rate-limited", caps: "lln", hd: agent.No,
+		inject: func(s *scene) { s.block("udp dport != 53 limit rate over 20/second", "drop") }},
 	{id: "X26", what: "the relay has stopped", want: "turn-server:vendor stun-server:vendor", caps: "nnn", inject: func(s *scene) {
 		s.Internet.TURN.Stop()
 		s.later(func() { s.Internet.TURN.Restart(internet.Relay{}) })
