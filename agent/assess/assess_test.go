@@ -274,6 +274,14 @@ var matrix = []struct {
 		}},
 	{id: "D27 many packets at once are dropped", want: "udp-rate-limited", verdict: "limited", caps: "lll", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("stun", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 36)) }},
+	{id: "X25 nearly all of them, and the first question too", want: "udp-rate-limited", verdict: "blocked", caps: "lln", cause: agent.CausePractice,
+		edit: func(w *world) {
+			w.on("stun", with(agent.Sends, 2)).on("turn udp plain", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 1))
+		}},
+	{id: "a line that loses many, alone or not", want: "", verdict: "ready", caps: "ooo",
+		edit: func(w *world) {
+			w.on("stun", with(agent.Sends, 2)).on("turn udp plain", with(agent.Sends, 2)).add(many(agent.ProbeBurst, 60, 30))
+		}},
 	{id: "X25 nearly all of them", want: "udp-rate-limited", verdict: "blocked", caps: "lln", cause: agent.CausePractice,
 		edit: func(w *world) { w.on("stun", with(agent.Sends, 1)).add(many(agent.ProbeBurst, 60, 9)) }},
 	{id: "a line that loses", want: "", verdict: "ready", caps: "ooo",

@@ -1,6 +1,7 @@
 package assess
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -134,11 +135,7 @@ const (
 // udpRateLimited: single packets pass, many at once do not.
 func udpRateLimited(v *view, _ agent.Profile) []claim {
 	i, ratio, ok := v.lossIn(agent.ProbeBurst, 30)
-	single := v.any(v.of(agent.ProbeSTUN), func(e *agent.Evidence) bool {
-		n, _ := e.Values.Num(agent.Sends)
-		return answered(e) && n <= 1
-	})
-	if !ok || !single || ratio < limited {
+	if !ok || ratio < limited || !v.singlesPass(1-ratio) {
 		return nil
 	}
 	sent, lost := series(&v.evidence[i])
@@ -149,6 +146,27 @@ func udpRateLimited(v *view, _ agent.Profile) []claim {
 		c.harms[agent.Group] = agent.No
 	}
 	return one(c)
+}
+
+// singlesPass reports whether packets that are alone pass better than those of many
+// at once, of which a share does: a first question was answered at once, or so many
+// answered so soon as a line that loses all packets alike would let through in one
+// of twenty cases only.
+func (v *view) singlesPass(share float64) bool {
+	const rare = 0.05
+	chance := 1.0
+	for _, i := range append(v.of(agent.ProbeSTUN), v.of(agent.ProbeTURN)...) {
+		e := &v.evidence[i]
+		n, counted := e.Values.Num(agent.Sends)
+		if !counted || !answered(e) || e.Target.Transport != agent.UDP {
+			continue
+		}
+		if e.Probe == agent.ProbeSTUN && n <= 1 {
+			return true
+		}
+		chance *= 1 - math.Pow(1-share, n)
+	}
+	return chance < rare
 }
 
 // natTableFull: one socket loses nothing, of many new ones some get nothing.
