@@ -181,10 +181,11 @@ func carrier(first []agent.Evidence) (agent.Target, bool) {
 	return agent.Target{}, false
 }
 
-// stumbled reports whether a look failed, or had to ask more than once.
+// stumbled reports whether a look at a service or a name failed, or one at a service
+// had to ask more than once. What is wrong in the box itself many flows do not explain.
 func stumbled(e agent.Evidence) bool {
 	n, _ := e.Values.Num(agent.Sends)
-	return bad(e) || n > 1 && e.Probe != agent.ProbeDNS
+	return service(e) && (bad(e) || n > 1) || e.Probe == agent.ProbeDNS && bad(e)
 }
 
 // load are the looks that put packets on the line by the dozen, one after the

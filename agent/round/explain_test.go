@@ -66,6 +66,11 @@ func TestExplain(t *testing.T) {
 	}{
 		{name: "healthy"},
 		{name: "healthy and deep", deep: true, want: line},
+		{name: "the box itself is not well", deep: true, answer: map[string]func(int) agent.Evidence{"link": is(agent.Refused, agent.NoGateway),
+			"self": is(agent.Refused, agent.OtherError)}, want: append(slices.Clone(line), "self")}, // once more
+		{name: "STUN had to ask again", deep: true, answer: map[string]func(int) agent.Evidence{askSTUN: func(int) agent.Evidence {
+			return agent.Evidence{Outcome: agent.Answered, Values: agent.Values{agent.Sends: 2.0}}
+		}}, want: append(slices.Clone(line), flows)},
 		{name: "a relay is silent", answer: map[string]func(int) agent.Evidence{askTURN: is(agent.Silent, agent.Timeout), askDTLS: is(agent.Silent, agent.Timeout)},
 			want: append(slices.Clone(line), flows, "walk beside turn.example:3478/udp turn.example:5349/udp 203.0.113.7")},
 		{name: "a page connects and stays silent", answer: map[string]func(int) agent.Evidence{askWeb: stuck},

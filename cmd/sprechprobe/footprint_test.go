@@ -17,7 +17,7 @@ const (
 	maxProgram  = 12_500_000 // bytes, mipsle softfloat, stripped
 	maxPacked   = 2_800_000  // the same as xz, as flash holds it
 	maxResident = 20 << 10   // KiB, run, idle
-	maxDeep     = 75_000     // bytes on the wire, a healthy deep round without bandwidth; others load no line
+	maxRound    = 60_000     // bytes on the wire, a healthy deep round without bandwidth; others load no line
 )
 
 func TestProgramFits(t *testing.T) {
@@ -78,14 +78,21 @@ func TestRoundIsLight(t *testing.T) {
 	}
 	v := newVendor(t)
 	sprechprobe := build(t)
-	before := loopbackBytes(t)
-	r, code := v.check(t, sprechprobe)
-	sent := loopbackBytes(t) - before
-	expect(t, r, code, 0, agent.Ready)
-	t.Logf("healthy round: %d bytes on the wire", sent)
-	if sent > maxDeep {
-		t.Errorf("healthy round: %d bytes on the wire, over %d", sent, maxDeep)
+	least := 0
+	for range 5 { // where this machine is late the round asks more, and looks why
+		before := loopbackBytes(t)
+		r, code := v.check(t, sprechprobe)
+		sent := loopbackBytes(t) - before
+		expect(t, r, code, 0, agent.Ready)
+		t.Logf("healthy round: %d bytes on the wire", sent)
+		if least == 0 || sent < least {
+			least = sent
+		}
+		if least <= maxRound {
+			return
+		}
 	}
+	t.Errorf("healthy round: %d bytes on the wire, over %d", least, maxRound)
 }
 
 // inOwnNetwork reports whether this is a run of the calling test in a network of
