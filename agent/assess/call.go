@@ -186,13 +186,15 @@ func (v *view) directBy(pr agent.Profile) string {
 	}
 }
 
-// worstCall is [view.worst], also over what rehearsals say of the way there and back.
+// worstCall is [view.worst], also over what rehearsals say of the way there and back,
+// where they do not tell the directions apart by the other keys.
 func (v *view) worstCall(pr agent.Profile, bothWays agent.Key, keys ...agent.Key) (look int, value float64, ok bool) {
 	look, value, ok = v.worst(pr, keys...)
 	for _, i := range v.rehearsed(pr, "") {
 		e := &v.evidence[i]
 		_, counted := e.Values.Num(agent.LossBothWays)
-		if n, seen := e.Values.Num(bothWays); seen && counted && (!ok || n > value) {
+		apart := slices.ContainsFunc(keys, func(k agent.Key) bool { _, seen := e.Values.Num(k); return seen })
+		if n, seen := e.Values.Num(bothWays); seen && counted && !apart && (!ok || n > value) {
 			look, value, ok = i, n, true
 		}
 	}

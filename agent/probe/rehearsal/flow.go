@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/probe/webrtc"
 )
 
 const (
@@ -43,7 +44,6 @@ type flow struct {
 	highest int
 	marked  time.Time // when the first mark came
 	trips   []time.Duration
-	jitter  []float64 // RFC 3550's after each packet, seconds
 }
 
 func newFlow(from, to *station, at netip.AddrPort, size int, rate float64, d time.Duration) *flow {
@@ -165,14 +165,32 @@ func (f *flow) arrive(b []byte, at time.Time) {
 		f.behind++
 	}
 	f.highest = max(f.highest, i)
-	trip := at.Sub(f.sent[i])
-	if n := len(f.trips); n > 0 {
-		j := f.jitter[n-1]
-		f.jitter = append(f.jitter, j+(math.Abs((trip-f.trips[n-1]).Seconds())-j)/16) // RFC 3550 section 6.4.1
-	} else {
-		f.jitter = append(f.jitter, 0)
+	f.trips = append(f.trips, at.Sub(f.sent[i]))
+}
+
+// jitters is the interarrival jitter after each of the trips (RFC 3550 section
+// 6.4.1), seconds.
+func jitters(trips []time.Duration) []float64 {
+	out := make([]float64, len(trips))
+	for i := 1; i < len(trips); i++ {
+		out[i] = out[i-1] + (math.Abs((trips[i]-trips[i-1]).Seconds())-out[i-1])/16
 	}
-	f.trips = append(f.trips, trip)
+	return out
+}
+
+// mostly is what all but one in twenty of these seconds are below, milliseconds.
+func mostly(jitter []float64) float64 {
+	slices.Sort(jitter)
+	return round(1000*jitter[len(jitter)*95/100], 2)
+}
+
+// uneven adds to e how unevenly datagrams went there and came back, each by itself.
+func uneven(e agent.Evidence, trips []webrtc.Trip) agent.Evidence {
+	var there, back []time.Duration
+	for _, t := range trips {
+		there, back = append(there, t.There), append(back, t.Back)
+	}
+	return e.With(agent.UpJitter, mostly(jitters(there))).With(agent.DownJitter, mostly(jitters(back)))
 }
 
 // whole reports whether all was sent and all that could come has come.
@@ -197,7 +215,7 @@ func sum(e agent.Evidence, flows ...*flow) agent.Evidence {
 	for _, f := range flows {
 		f.mu.Lock()
 		sent, got, twice, behind = sent+len(f.sent), got+f.first, twice+f.twice, behind+f.behind
-		trips, jitter = append(trips, f.trips...), append(jitter, f.jitter...)
+		trips, jitter = append(trips, f.trips...), append(jitter, jitters(f.trips)...)
 		f.mu.Unlock()
 	}
 	e = e.With(agent.Sent, sent).With(agent.Received, got).With(agent.Reordered, behind).With(agent.Duplicates, twice)
@@ -206,9 +224,7 @@ func sum(e agent.Evidence, flows ...*flow) agent.Evidence {
 		return e
 	}
 	slices.Sort(trips)
-	slices.Sort(jitter)
-	return e.With(agent.RTT, trips[len(trips)/2]).With(agent.RTTMax, trips[len(trips)-1]).
-		With(agent.Jitter, round(1000*jitter[len(jitter)*95/100], 2))
+	return e.With(agent.RTT, trips[len(trips)/2]).With(agent.RTTMax, trips[len(trips)-1]).With(agent.Jitter, mostly(jitter))
 }
 
 // moved is how many bytes of media flows sent.

@@ -15,6 +15,7 @@ package rehearsal
 import (
 	"context"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -43,7 +44,7 @@ func Usual() Plan {
 // the headers of RTP, TURN, UDP and IP.
 func (p Plan) Bytes() int {
 	const voices = 4 // both ways, and both with the witness; each passes the line twice
-	n := float64(voices) * p.Voice.Seconds() * voiceRate * (voiceSize + headers)
+	n := p.Voice.Seconds() * voiceRate * (voices*(voiceSize+headers) + stampSize)
 	for _, r := range p.Rates {
 		n += r / 8 * p.Video.Seconds() * (videoSize + headers) / videoSize
 	}
@@ -53,6 +54,7 @@ func (p Plan) Bytes() int {
 const (
 	voiceRate = 50   // packets a second: one per 20 ms
 	voiceSize = 172  // bytes with the RTP header, a generous Opus at 64 kbit/s
+	stampSize = 72   // bytes of an answer that says when a question came, with all headers
 	videoSize = 1200 // bytes with the RTP header, as browsers send them
 	headers   = 4 + 8 + 20
 	tooMuch   = 0.02 // lost of a picture, so that no larger one is tried
@@ -79,7 +81,8 @@ func Static(c webrtc.Credentials) Credentials {
 //
 // Values: rtt_ms (the way to the relay and back, by media), rtt_max_ms, jitter_ms
 // (95th percentile of RFC 3550's), sent_count, received_count, reordered_count,
-// duplicate_count and loss_ratio of the sound, there and back; with a witness
+// duplicate_count and loss_ratio of the sound, there and back; up_jitter_ms and
+// down_jitter_ms likewise, where the relay tells when datagrams reach it; with a witness
 // up_loss_ratio and down_loss_ratio; each loss with its bounds for the number of
 // packets (*_low_ratio, *_high_ratio); video_bits_per_s, the largest picture that
 // came through, and video_loss_ratio of the largest that was tried; tls_ms of
@@ -225,7 +228,17 @@ func (r *rehearsal) voice(ctx context.Context, w *way, e agent.Evidence) agent.E
 	if witness := r.witness(ctx, w); witness != nil {
 		s.up, s.down = flow(w.a, witness, witness.named()), flow(witness, w.a, w.a.named())
 	}
-	return r.hear(ctx, s, e)
+	var trips []webrtc.Trip
+	var asking sync.WaitGroup
+	if t := r.target; t.Transport == agent.UDP && t.Variant == agent.Plain {
+		asking.Go(func() { trips = webrtc.Trips(ctx, t.AddrPort(), time.Second/voiceRate, r.Voice) })
+	}
+	e = r.hear(ctx, s, e)
+	if asking.Wait(); e.Outcome == agent.Answered && e.Reason == "" && len(trips) > 1 {
+		e = uneven(e, trips)
+		e = e.With(agent.MOS, scoreOf(e))
+	}
+	return e
 }
 
 // hear plays sound and says what became of it.

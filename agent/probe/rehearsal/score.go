@@ -49,5 +49,9 @@ func scoreOf(e agent.Evidence) float64 {
 	if down, _ := e.Values.Num(agent.DownLoss); apart {
 		loss = max(up, down)
 	}
+	upJitter, stamped := e.Values.Num(agent.UpJitter)
+	if down, _ := e.Values.Num(agent.DownJitter); stamped {
+		jitter = max(upJitter, down)
+	}
 	return round(Score(rtt, jitter, loss), 2)
 }

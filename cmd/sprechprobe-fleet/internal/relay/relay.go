@@ -3,7 +3,8 @@
 // hands out for minutes (TURN REST), relays to itself and to the public internet
 // and to nowhere else, and bounds what each box and all of them may take.
 //
-// It answers STUN Binding requests too, without asking who is there. It knows
+// It answers STUN Binding requests too, without asking who is there, and says when
+// they came to who wants to know. It knows
 // neither boxes nor reports.
 package relay
 
@@ -17,6 +18,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/pion/logging"
 	"github.com/pion/turn/v4"
@@ -120,7 +122,7 @@ func (s *Server) open() error {
 		AuthHandler:       turn.LongTermTURNRESTAuthHandler(s.conf.Secret, quiet.NewLogger("turn")),
 		QuotaHandler:      s.admit,
 		EventHandler:      turn.EventHandler{OnAllocationCreated: s.created, OnAllocationDeleted: s.deleted},
-		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: udp, RelayAddressGenerator: from, PermissionHandler: s.permit}},
+		PacketConnConfigs: []turn.PacketConnConfig{{PacketConn: &stamping{udp, time.Now()}, RelayAddressGenerator: from, PermissionHandler: s.permit}},
 		ListenerConfigs:   streams,
 	})
 	return err
