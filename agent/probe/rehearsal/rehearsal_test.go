@@ -3,6 +3,7 @@ package rehearsal_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"testing"
 
@@ -43,6 +44,9 @@ func TestGoodLine(t *testing.T) {
 						t.Errorf("%s: %s = %v, want %v", tr, k, e.Values[k], v)
 					}
 				}
+				if got := e.Values[agent.MOS]; got != published(e) {
+					t.Errorf("%s: mos_score = %v, but %v by the inputs that are told: %v", tr, got, published(e), e.Values)
+				}
 				for _, k := range []agent.Key{agent.RTT, agent.RTTMax, agent.Jitter, agent.TLSTime, agent.MOS, agent.OwnCPU, agent.Late, agent.TestBytes} {
 					if e.Values[k] == nil {
 						t.Errorf("%s: no %s in %v", tr, k, e.Values)
@@ -51,6 +55,22 @@ func TestGoodLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// published is the score that a reader computes from what evidence says of sound, by
+// the formula in docs/box.md.
+func published(e agent.Evidence) float64 {
+	num := func(k agent.Key) float64 { n, _ := e.Values.Num(k); return n }
+	lost, jitter := num(agent.LossBothWays), num(agent.Jitter)
+	if e.Values[agent.UpLoss] != nil {
+		lost = max(num(agent.UpLoss), num(agent.DownLoss))
+	}
+	if e.Values[agent.UpJitter] != nil {
+		jitter = max(num(agent.UpJitter), num(agent.DownJitter))
+	}
+	d := num(agent.RTT)/2 + 2*jitter + 40
+	r := 93.2 - 0.024*d - 0.11*max(0, d-177.3) - 95*100*lost/(100*lost+25.1)
+	return math.Round(100*(1+0.035*r+7e-6*r*(r-60)*(100-r))) / 100
 }
 
 // A server that denies its own address as a peer says nothing about the practice:
