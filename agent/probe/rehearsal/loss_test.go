@@ -56,6 +56,16 @@ func inBounds(t *testing.T, e agent.Evidence, share, low, high agent.Key, truth 
 	}
 }
 
+// Where nothing comes back there is no loss to tell: the line is not what swallows all.
+func TestNothingComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := rehearsal.Sound(t.Context(), time.Second, 1, 1, 0)
+		if e.Reason != agent.NoMedia || e.Values[agent.Relayed] != false || e.Values[agent.LossBothWays] != nil || e.Values[agent.UpLoss] != nil {
+			t.Errorf("%v %q %v, want no-media and no loss", e.Outcome, e.Reason, e.Values)
+		}
+	})
+}
+
 // Of many runs, bounds of 95 % hold the truth in about that many, however short the
 // run is; and a long run tells it within a fifth as often.
 func TestBounds(t *testing.T) {

@@ -251,12 +251,12 @@ func (r *rehearsal) hear(ctx context.Context, s sound, e agent.Evidence) agent.E
 	if r.hurry.busy() {
 		return r.spoiled()
 	}
-	e = r.hurry.values(sum(e, s.there, s.back))
-	if s.there.loss() == 1 && s.back.loss() == 1 && ctx.Err() == nil {
+	if s.there.loss() == 1 && s.back.loss() == 1 && ctx.Err() == nil { // no loss of the line's: nothing to count
 		e = e.With(agent.Relayed, false).With(agent.Detail, "single datagrams came back, a stream did not")
 		e.Reason = agent.NoMedia
 		return e
 	}
+	e = r.hurry.values(sum(e, s.there, s.back))
 	if s.up != nil && s.up.whole() && s.down.whole() {
 		e = directions(e, s)
 	}
