@@ -42,11 +42,14 @@ type CommandNote struct {
 
 // Box says which box speaks.
 type Box struct {
-	ID       string `json:"id"`
-	Name     string `json:"name,omitempty"`
-	Version  string `json:"version"`
-	Board    string `json:"board,omitempty"`
-	Platform string `json:"platform"` // GOOS/GOARCH
+	ID      string `json:"id"`
+	Name    string `json:"name,omitempty"`
+	Version string `json:"version"`
+	// VersionAt is when the source of this version was committed, UTC: what has come
+	// since, the box does not have. Zero: not known.
+	VersionAt time.Time `json:"version_at,omitzero"`
+	Board     string    `json:"board,omitempty"`
+	Platform  string    `json:"platform"` // GOOS/GOARCH
 }
 
 // ProfileResult is the outcome for one video service.

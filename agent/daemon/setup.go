@@ -140,7 +140,7 @@ func (s Setup) here() link.System {
 }
 
 func (s Setup) box() agent.Box {
-	return agent.Box{ID: s.Config.Box.ID, Name: s.Config.Box.Name, Version: s.Build.Version, Board: s.board, Platform: s.Build.Platform}
+	return agent.Box{ID: s.Config.Box.ID, Name: s.Config.Box.Name, Version: s.Build.Version, VersionAt: s.Build.Time, Board: s.board, Platform: s.Build.Platform}
 }
 
 // examiner makes an examiner for the setup.

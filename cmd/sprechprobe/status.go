@@ -14,12 +14,15 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/daemon"
 	"github.com/sprechprobe/sprechprobe/agent/identity"
 	"github.com/sprechprobe/sprechprobe/agent/light"
+	"github.com/sprechprobe/sprechprobe/cmd/internal/buildinfo"
 )
 
 // statusJSON is what status prints as JSON. Its fields are a contract.
 type statusJSON struct {
 	Schema   string            `json:"schema"`
 	Running  bool              `json:"running"`
+	Version  string            `json:"version"`
+	Built    time.Time         `json:"version_at,omitzero"` // when its source was committed
 	Verdict  agent.Verdict     `json:"verdict"`
 	Sentence string            `json:"sentence"`
 	State    string            `json:"state"` // of the lights, a word of "lights list"
@@ -69,8 +72,16 @@ func status(_ context.Context, e env, args []string) (int, error) {
 		enc.SetIndent("", "  ")
 		return exitOf(s.Verdict), enc.Encode(s)
 	}
-	_, err = fmt.Fprintf(e.out, "%s\n\n%s: %s\n", s.Sentence, s.State, s.Means)
+	_, err = fmt.Fprintf(e.out, "%s\n\n%s: %s\n\nsprechprobe %s\n", s.Sentence, s.State, s.Means, s.version())
 	return exitOf(s.Verdict), err
+}
+
+// version says which it is, and of which day: an old one has missed its updates.
+func (s statusJSON) version() string {
+	if s.Built.IsZero() {
+		return s.Version
+	}
+	return s.Version + " " + s.Built.Format(time.DateOnly)
 }
 
 // late is how many rounds may be left out before the newest is none of now.
@@ -79,7 +90,7 @@ const late = 3
 // statusOf puts together what is known. Nothing that is old is told as the truth
 // of now, and neither is anything of a box that does not run.
 func statusOf(c config.Config, r agent.Report, running bool, age time.Duration, lang advice.Lang) statusJSON {
-	s := statusJSON{Schema: "sprechprobe.status/1", Running: running, Changes: []changeJSON{}}
+	s := statusJSON{Schema: "sprechprobe.status/1", Running: running, Version: buildinfo.Version(), Built: buildinfo.Time(), Changes: []changeJSON{}}
 	if id, err := identity.Read(c.StateDir, c.Central.VendorKeys); err == nil && len(c.Central.Servers) > 0 && c.Box.Tenant == "" {
 		s.Code = id.Code()
 		if g, ok := id.Claimed(); ok {

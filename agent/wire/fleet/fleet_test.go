@@ -53,7 +53,7 @@ func TestSubjects(t *testing.T) {
 // with the values that real probes add.
 func healthy() agent.Report {
 	r := agent.Report{
-		Schema: agent.Schema, Box: agent.Box{ID: "praxis-nord-1", Name: "Praxis Nord, Empfang", Version: "1.0.0", Board: "raspberrypi,4-model-b", Platform: "linux/arm64"},
+		Schema: agent.Schema, Box: agent.Box{ID: "praxis-nord-1", Name: "Praxis Nord, Empfang", Version: "1.0.0", VersionAt: time.Date(2026, 11, 2, 8, 0, 0, 0, time.UTC), Board: "raspberrypi,4-model-b", Platform: "linux/arm64"},
 		Tenant: "acme", Seq: 4711, Trigger: agent.OnSchedule, TookMS: 812, Verdict: agent.Ready,
 		Stamp:        agent.Stamp{At: time.Unix(1_800_000_000, 0).UTC(), Clock: agent.ClockSet, UptimeS: 123456.78},
 		Capabilities: agent.Capabilities{agent.Direct: agent.OK, agent.Relay: agent.OK, agent.Group: agent.OK, agent.HD: agent.Unknown, agent.Reporting: agent.OK},

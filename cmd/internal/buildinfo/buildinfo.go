@@ -29,7 +29,7 @@ func Time() time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	return time.Unix(s, 0)
+	return time.Unix(s, 0).UTC()
 }
 
 // Platform is what the program was built for, as in linux/arm.
