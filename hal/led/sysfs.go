@@ -172,22 +172,27 @@ func (l *classLED) take() error {
 }
 
 // arm sets the trigger transient up. Its attributes are new files then, root's
-// at first where a rule of udev gives them to the box.
+// at first where a rule of udev gives them to the box, one after the other.
 func (l *classLED) arm(now string) error {
 	if now != transient {
 		if err := l.write("trigger", transient); err != nil {
 			return err
 		}
 	}
-	err := l.write("duration", strconv.FormatInt(l.hold.Milliseconds(), 10))
+	err := l.setUp()
 	for range 100 { // 5 s, for the rule may have to wait for its turn while a system starts
 		if !errors.Is(err, fs.ErrPermission) {
 			break
 		}
 		time.Sleep(50 * time.Millisecond)
-		err = l.write("duration", strconv.FormatInt(l.hold.Milliseconds(), 10))
+		err = l.setUp()
 	}
-	return errors.Join(err, l.write("state", "1"), l.write("activate", "0"))
+	return err
+}
+
+// setUp gives the trigger transient its values; the lamp stays dark.
+func (l *classLED) setUp() error {
+	return errors.Join(l.write("duration", strconv.FormatInt(l.hold.Milliseconds(), 10)), l.write("state", "1"), l.write("activate", "0"))
 }
 
 // save notes how the LED was found, the first time only. What a program before
