@@ -38,9 +38,15 @@ config_foreach() { local call=$1 type=$2; [ -z "$SECTION" ] || [ "$type" != spre
 config_get_bool() { eval "$1=\${ENABLED:-$4}"; }
 config_get() { eval "$1=\${DEV:-}"; }
 reload() { _note reload; }
+start() { _note start; }
+enabled() { [ -z "${DISABLED:-}" ]; }
+sleep() { _note sleep "$@"; }
 logger() { local line; while read -r line; do _note logger "$@" "$line"; done; }
 . "$ROOT$initscript"
 $action
+code=$?
+wait
+exit $code
 `
 
 func newRouter(t *testing.T) *router {
@@ -223,6 +229,24 @@ func TestNothingToStartFrom(t *testing.T) {
 	if code != 1 {
 		t.Errorf("exit %d, want 1", code)
 	}
+}
+
+// While the package is changed the lamps say so; in the end there is a box again,
+// unless its owner wants none. A box that has not run has no lamps to lose.
+func TestUpdating(t *testing.T) {
+	r := newRouter(t)
+	if got, code := r.do(t, "updating"); len(got) > 0 || code != 0 {
+		t.Errorf("a box that has not run: exit %d, %q", code, got)
+	}
+	r.write(t, "var/run/sprechprobe/run.lock", "", 0o644)
+	shown := []string{"sleep [5]", "program lights show updating --config /etc/sprechprobe/sprechprobe.toml"}
+	got, _ := r.do(t, "updating")
+	want(t, got, shown, []string{"start"})
+	got, _ = r.do(t, "updating", "DISABLED=1")
+	want(t, got, shown)
+	r.write(t, "usr/bin/sprechprobe", "#!/bin/sh\nexit 1\n", 0o755) // no lamps, or a box that drives them
+	got, _ = r.do(t, "updating")
+	want(t, got, shown[:1], []string{"sleep [600]", "start"})
 }
 
 // Flash is written only where something has changed.

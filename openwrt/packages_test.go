@@ -228,6 +228,9 @@ func (f feeds) ipk(t *testing.T, p processor) {
 			t.Errorf("%s is %v %q", script, m.mode, m.data)
 		}
 	}
+	if got := string(control["/prerm"].data); !strings.Contains(got, "/etc/init.d/sprechprobe updating\n") {
+		t.Errorf("no lamp says that the box is being changed: %s", got)
+	}
 	if got := string(data["/lib/upgrade/keep.d/sprechprobe"].data); got != "/etc/sprechprobe/\n" {
 		t.Errorf("an upgrade keeps %q", got)
 	}
@@ -268,6 +271,7 @@ func (f feeds) apk(t *testing.T, p processor) {
 	for script, calls := range map[string][]string{
 		"/.post-install":  {`pkgname="sprechprobe"`, "add_group_and_user\ndefault_postinst\n"},
 		"/.post-upgrade":  {"export PKG_UPGRADE=1\n", `pkgname="sprechprobe"`, "default_postinst\n"},
+		"/.pre-upgrade":   {"export PKG_UPGRADE=1\n", "/etc/init.d/sprechprobe updating\n", "/etc/init.d/sprechprobe stop\n"},
 		"/.pre-deinstall": {`pkgname="sprechprobe"`, "default_prerm\n"},
 	} {
 		for _, call := range calls {
