@@ -65,11 +65,15 @@ build: ## both programs into bin/
 test: counterparts lint ## everything, against real counterparts where they can be had
 	GO="$(GO)" .ci/gotest -p $(SIDE) -timeout 30m -- ./...
 	GO="$(GO)" CGO_ENABLED=1 .ci/gotest -p $(RACE_SIDE) -timeout 30m -race -short -- ./agent/... ./hal/...
+	@[ -n "$(SPRECHPROBE_DEBIAN_GUEST)" ] || echo "LEFT OUT: Debian with lamps, button and ports, which takes minutes; make lab has it"
 
-lab: counterparts ## the fault matrix, played: every fault, every oddity 20 times, then both cores busy
+lab: counterparts ## the fault matrix, played (every fault, every oddity 20 times, then both cores busy), and Debian with lamps
 	@$(MATRIX) SPRECHPROBE_MATRIX_REPEATS=$${REPEATS:-20} $(GO) test -count=1 -timeout 120m -v ./cmd/sprechprobe/matrix $(TABLE)
 	@echo "the same beside $${LOAD:-2} busy cores:"
 	@$(MATRIX) SPRECHPROBE_MATRIX_LOAD=$${LOAD:-2} $(GO) test -count=1 -timeout 60m -v ./cmd/sprechprobe/matrix $(TABLE)
+	@echo "Debian with lamps, button and ports:"
+	@$(MAKE) -s guest SPRECHPROBE_DEBIAN_GUEST=1
+	SPRECHPROBE_DEBIAN_GUEST=1 LAB=must $(GO) test -count=1 -timeout 30m -run TestDebianGuest ./hal/guest
 
 fuzz: ## each fuzz target for a minute (FUZZTIME=10m for a release)
 	@for p in $$(grep -lr --include='*_test.go' '^func Fuzz' agent hal cmd | xargs -n1 dirname | sort -u); do \

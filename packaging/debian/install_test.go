@@ -1,7 +1,9 @@
 package debian_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,18 +24,52 @@ func dist(t *testing.T) string {
 	if err := built(); err != nil {
 		t.Fatal(err)
 	}
-	return dir
+	return filepath.Join(dir, "dist")
 }
 
 var (
-	dir   string // to be removed in the end
+	dir   string // to be removed in the end: dist, and the sources in src
 	built = sync.OnceValue(func() (err error) {
 		if dir, err = os.MkdirTemp("", "sprechprobe-dist"); err != nil {
+			return err
+		}
+		if err := copySources(filepath.Join(dir, "src")); err != nil {
 			return err
 		}
 		return makeDebs(dir)
 	})
 )
+
+// copySources copies what is in the repository, so that whoever works on it does
+// not change what two builds compare.
+func copySources(to string) error {
+	const top = "../.."
+	list, err := exec.Command("git", "-C", top, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		return fmt.Errorf("git ls-files: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+		from, to := filepath.Join(top, name), filepath.Join(to, name)
+		info, err := os.Stat(from)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed, but not from the index
+		}
+		if err != nil {
+			return err
+		}
+		body, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, body, info.Mode().Perm()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -43,8 +79,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// makeDebs makes dir/dist from dir/src.
 func makeDebs(dir string, env ...string) error {
-	cmd := exec.Command("make", "-s", "-C", "../..", "debs", "VERSION="+version, "COMMIT=1767225600", "DEBS=armhf", "DEBPROGRAMS=sprechprobe", "DIST="+dir)
+	cmd := exec.Command("make", "-s", "-C", filepath.Join(dir, "src"), "debs", "VERSION="+version, "COMMIT=1767225600", "SOURCE_DATE_EPOCH=1767225600",
+		"DEBS=armhf", "DEBPROGRAMS=sprechprobe", "DIST="+filepath.Join(dir, "dist"))
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
@@ -58,9 +96,14 @@ func deb(dir string) string {
 
 // Debian's own judge of packages finds no error.
 func TestLintian(t *testing.T) {
+	judge(t, deb(dist(t)))
+}
+
+func judge(t *testing.T, deb string) {
+	t.Helper()
 	lintian := lab.Program(t, "lintian", "lintian")
-	out, err := exec.Command(lintian, "--allow-root", "--fail-on", "error", deb(dist(t))).CombinedOutput()
-	t.Logf("%s", out)
+	out, err := exec.Command(lintian, "--allow-root", "--fail-on", "error", deb).CombinedOutput()
+	t.Logf("%s: %s", filepath.Base(deb), out)
 	if err != nil {
 		t.Errorf("lintian: %v", err)
 	}
@@ -70,6 +113,7 @@ func TestLintian(t *testing.T) {
 // same byte by byte.
 func TestReproducible(t *testing.T) {
 	first, second := dist(t), t.TempDir()
+	must(t, os.CopyFS(filepath.Join(second, "src"), os.DirFS(filepath.Join(dir, "src"))))
 	old := syscall.Umask(0o077)
 	err := makeDebs(second, "TZ=Asia/Kathmandu", "LC_ALL=C.UTF-8", "HOME="+os.Getenv("HOME"))
 	syscall.Umask(old)
@@ -89,7 +133,7 @@ func TestReproducible(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		b, err := os.ReadFile(filepath.Join(second, rel))
+		b, err := os.ReadFile(filepath.Join(second, "dist", rel))
 		if err != nil {
 			return err
 		}

@@ -29,8 +29,9 @@ is "groups" "$(guest id -Gn sprechprobe | tr ' ' '\n' | sort | tr '\n' ' ')" "di
 wants=/mnt/etc/systemd/system
 is "service enabled" "$(readlink $wants/multi-user.target.wants/sprechprobe.service)" "/lib/systemd/system/sprechprobe.service"
 is "set-up enabled" "$(readlink $wants/sysinit.target.wants/sprechprobe-provision.service)" "/lib/systemd/system/sprechprobe-provision.service"
+is "nor what the lamps say of an update" "$(find $wants -name 'sprechprobe-updating.service')" ""
 is "socket not enabled" "$(find $wants -name '*.socket')" ""
-is "unit" "$(guest systemd-analyze verify --man=no /lib/systemd/system/sprechprobe.service /lib/systemd/system/sprechprobe-provision.service 2>&1 | grep sprechprobe || true)" ""
+is "unit" "$(guest systemd-analyze verify --man=no /lib/systemd/system/sprechprobe.service /lib/systemd/system/sprechprobe-provision.service /lib/systemd/system/sprechprobe-updating.service 2>&1 | grep sprechprobe || true)" ""
 
 echo "# mine" >>$config
 guest systemctl disable sprechprobe-provision.service >/dev/null 2>&1 || true

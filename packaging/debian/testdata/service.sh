@@ -1,108 +1,151 @@
 #!/bin/sh
-# What the box goes through as a service, as root, in a Debian of its own. Every line
-# that it says begins with @ok or @bad; service_test.go passes them on.
-unit=sprechprobe.service
+# What the box goes through as a service, as root, in a Debian of its own, with a
+# cable to a router that service_test.go plays. What its lamps, button and ports do
+# is told by hal/guest.
+# shellcheck shell=dash disable=SC2154 # names that are handed on
+# shellcheck source=words.sh
+. /words
 
-ok() { echo "@ok $*"; }
-bad() {
-	echo "@bad $*"
-	systemctl status --no-pager -n 15 $unit 2>&1 | sed 's/^/  /'
-}
-
-# is WHAT GOT WANT
-is() { if [ "$2" = "$3" ]; then ok "$1: $2"; else bad "$1: $2, want $3"; fi; }
-
-# has WHAT TEXT PATTERN
-has() { if echo "$2" | grep -qE "$3"; then ok "$1: $(echo "$2" | grep -E "$3" | head -n 1)"; else bad "$1: $2, want $3"; fi; }
-
-# within SECONDS COMMAND...: waits until it succeeds.
-within() {
-	end=$(($(cut -d . -f 1 /proc/uptime) + $1))
-	shift
-	until "$@"; do
-		[ "$(cut -d . -f 1 /proc/uptime)" -lt $end ] || return 1
-		sleep 0.2
-	done
-}
-
-prop() { systemctl show -P "$1" $unit; }
-pid() { prop MainPID; }
-other() { [ "$(pid)" != "$1" ] && [ "$(pid)" != 0 ] && [ "$(prop ActiveState)" = active ]; }
-dark() {
-	end=$(($(cut -d . -f 1 /proc/uptime) + $1))
-	while [ "$(cut -d . -f 1 /proc/uptime)" -lt $end ]; do
-		! grep -E 'RED|GREEN' /sys/kernel/debug/gpio | grep -q 'out hi' || return 1
-		sleep 0.1
-	done
-}
-
+report=/run/sprechprobe/report.json
+caps() { awk '/^CapEff/ { print $2 }' /proc/"$(pid)"/status; }
 
 # Installed, it runs: as nobody in particular, and says that it is ready.
-dpkg -i /1.0.0.deb >/tmp/dpkg 2>&1 || bad "install: $(cat /tmp/dpkg)"
+dpkg -i /1.0.0.deb
 is "after the installation" "$(prop ActiveState)" active
 is "told by sd_notify" "$(prop Type)" notify
 first=$(pid)
 is "its user" "$(stat -c %U /proc/"$first")" sprechprobe
-is "its capabilities" "$(awk '/^CapEff/ { print $2 }' /proc/"$first"/status)" 0000000000000000
+is "its capabilities" "$(caps)" 0000000000000000
 is "new privileges" "$(awk '/^NoNewPrivs/ { print $2 }' /proc/"$first"/status)" 1
 is "seccomp" "$(awk '/^Seccomp:/ { print $2 }' /proc/"$first"/status)" 2
 is "its state" "$(stat -c '%U %a' /var/lib/sprechprobe)" "sprechprobe 700"
 is "listening ports" "$(awk '$4 == "0A"' /proc/net/tcp /proc/net/tcp6 | wc -l)" 0
-within 60 sh -c "systemctl show -P StatusText $unit | grep -q offline"
+is "a credential of the system" "$(stat -c '%a' /run/credentials/$unit/relay.password) $(cat /run/credentials/$unit/relay.password)" "400 geheim"
+within 60 says offline
 has "systemctl status" "$(systemctl status --no-pager $unit)" 'Status:.*(offline|Netz)'
-has "a field of the journal" "$(journalctl --no-pager -o cat SPRECHPROBE_VERDICT=offline)" 'verdict'
-within 10 sh -c "journalctl --no-pager -o cat SPRECHPROBE_CODE=dhcp-none | grep -q finding" && ok "a finding has its field" || bad "no finding in the journal"
+sees "a field of the journal" 10 logged verdict SPRECHPROBE_VERDICT=offline
+sees "a finding has its field" 10 logged finding SPRECHPROBE_CODE=link-down
 
-# and the box starts again.
+# Killed, it starts again; stopped, the watchdog ends it.
 kill -9 "$first"
-within 60 other "$first" && ok "and it runs again" || bad "it does not run again"
+sees "after kill -9 it runs again" 60 other "$first"
 second=$(pid)
-
 kill -STOP "$second"
-within 60 sh -c "[ \$(systemctl show -P MainPID $unit) != $second ]" && ok "the watchdog ends a box that hangs" || bad "a box that hangs goes on"
-within 60 other "$second" && ok "and it runs again" || bad "it does not run again"
-has "why" "$(journalctl --no-pager -u $unit)" "Watchdog timeout|result 'watchdog'"
-
+sees "a box that hangs is ended, and runs again" 90 other "$second"
+sees "why" 10 logged "Watchdog timeout|result 'watchdog'"
 
 # A reload with a wrong file changes nothing.
 third=$(pid)
-echo 'no such entry = 1' >>/etc/sprechprobe/sprechprobe.toml
+echo 'no such entry = 1' >>$config
 systemctl reload $unit
-within 20 sh -c "journalctl --no-pager -u $unit | grep -q 'configuration refused'" && ok "a wrong configuration is refused" || bad "wrong configuration"
+sees "a wrong configuration is refused" 20 logged "configuration refused"
 is "and it goes on" "$(pid)" "$third"
-sed -i '$d' /etc/sprechprobe/sprechprobe.toml
+sed -i '$d' $config
 
-# The new version takes over, the configuration stays.
-echo '# mine' >>/etc/sprechprobe/sprechprobe.toml
-dpkg -i /1.0.1.deb >/tmp/dpkg 2>&1 || bad "upgrade: $(cat /tmp/dpkg)"
-within 60 other "$third" && ok "the upgrade starts the new program" || bad "the upgrade does not restart"
+# The new version takes over, the configuration stays. Meanwhile the lamps, here
+# drawn in the journal, say that the box is being changed.
+printf '[lights]\ndriver = "terminal"\n# mine\n' >>$config
+dpkg -i /1.0.1.deb
+sees "the upgrade starts the new program" 60 other "$third"
 is "its version" "$(sprechprobe version | cut -d ' ' -f 2)" 1.0.1
-is "the configuration" "$(tail -n 1 /etc/sprechprobe/sprechprobe.toml)" "# mine"
+has "of which day" "$(sprechprobe status)" '^sprechprobe 1\.0\.1 20[0-9]{2}-[0-9]{2}-[0-9]{2}$'
+sees "which the report tells, too" 60 grep -qE '"version":"1\.0\.1","version_at":"20[^"]*Z"' $report
+is "the configuration" "$(tail -n 1 $config)" "# mine"
+updating() { journalctl --no-pager -o cat -u sprechprobe-updating | grep -c 'updating'; }
+has "the lamps have said so" "$(updating)" '^[1-9]'
+is "and do not any more" "$(systemctl show -P ActiveState sprechprobe-updating)" inactive
+
+# An upgrade that breaks off leaves the box as it was, and so its lamps.
+fourth=$(pid)
+dpkg-deb -R /1.0.1.deb /tmp/broken
+sed -i 's/^Version: .*/Version: 1.0.2/' /tmp/broken/DEBIAN/control
+printf '#!/bin/sh\nexit 1\n' >/tmp/broken/DEBIAN/preinst
+chmod 755 /tmp/broken/DEBIAN/preinst
+dpkg-deb -Znone -b /tmp/broken /tmp/broken.deb >/dev/null
+is "an upgrade breaks off" "$(/usr/bin/dpkg -i /tmp/broken.deb >/tmp/dpkg 2>&1 || echo so)" so
+sees "and the box runs again" 60 other "$fourth"
+is "in its old version" "$(sprechprobe version | cut -d ' ' -f 2)" 1.0.1
+is "with the lamps to itself" "$(systemctl show -P ActiveState sprechprobe-updating)" inactive
+
+# A box that its owner has stopped stays so.
+systemctl disable --now $unit 2>/dev/null
+dpkg -i /1.0.1.deb
+is "a stopped box after an upgrade" "$(prop ActiveState)" inactive
+systemctl enable --now $unit 2>/dev/null
 
 # From the boot partition: nothing, a wrong file, a good one with an address.
 mkdir -p /boot/firmware
-/lib/systemd/systemd-networkd & # for what reads its files
-kill $!
 is "without a file" "$(systemctl restart sprechprobe-provision >/dev/null 2>&1; systemctl show -P Result sprechprobe-provision)" success
 printf 'profiles = ["webprax"]\n[network]\naddress = "192.168.178.300/24"\n' >/boot/firmware/sprechprobe.toml
 systemctl restart sprechprobe-provision 2>/dev/null
 is "a wrong file" "$(systemctl show -P Result sprechprobe-provision)" exit-code
 has "what is wrong with it" "$(journalctl --no-pager -o cat -u sprechprobe-provision)" 'sprechprobe.toml:3: network.address'
-is "it changes nothing" "$(tail -n 1 /etc/sprechprobe/sprechprobe.toml)" "# mine"
+is "it changes nothing" "$(tail -n 1 $config)" "# mine"
 has "its place for the light" "$(cat /run/sprechprobe-provision/refused)" 'network.address'
 systemctl restart $unit
-within 60 sh -c "systemctl show -P StatusText $unit | grep -q sprechprobe.toml" && ok "status: $(prop StatusText)" || bad "status: $(prop StatusText)"
-printf 'profiles = ["webprax"]\n[box]\nname = "Praxis"\n[network]\naddress = "192.168.178.50/24"\ngateway = "192.168.178.1"\nresolvers = ["192.168.178.1"]\n' >/boot/firmware/sprechprobe.toml
+sees "what the box says of it" 60 says sprechprobe.toml
+printf 'profiles = ["far"]\n[box]\nname = "Praxis"\n[network]\naddress = "192.0.2.50/24"\ngateway = "192.0.2.1"\nresolvers = ["192.0.2.1"]\n' >/boot/firmware/sprechprobe.toml
+cp /far.toml /etc/sprechprobe/profiles.d/
 systemctl restart sprechprobe-provision
 is "a good file" "$(systemctl show -P Result sprechprobe-provision)" success
-has "is taken over" "$(cat /etc/sprechprobe/sprechprobe.toml)" 'Praxis'
-has "with its address" "$(cat /run/systemd/network/10-sprechprobe.network)" 'Address=192.168.178.50/24'
+has "is taken over" "$(cat $config)" 'Praxis'
+has "with its address" "$(cat /run/systemd/network/10-sprechprobe.network)" 'Address=192.0.2.50/24'
 is "nothing refused" "$(ls /run/sprechprobe-provision)" ""
 
-dpkg -r sprechprobe >/tmp/dpkg 2>&1 || bad "remove: $(cat /tmp/dpkg)"
+# On the network, out of its sandbox and without a right of root: who says no on the
+# way, and sockets for echoes.
+systemctl restart systemd-networkd
+touch /cable
+within 30 grep -q 020002C0 /proc/net/route
+systemctl restart $unit
+sees "ICMP errors tell who says no" 60 grep -qE '"icmp_from":"192.0.2' $report
+is "echoes are for everybody" "$(tr '\t' ' ' </proc/sys/net/ipv4/ping_group_range)" "0 2147483647"
+is "nothing is known of another device with its address" "$(grep -o '"addr_conflict":[a-z]*' $report)" ""
+
+# Its page, at a port that systemd holds for it.
+page() { perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new("127.0.0.1:80") or exit; print $s "GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n"; print <$s>'; }
+printf '[page]\nshow = "always"\n' >>$config
+systemctl stop $unit
+systemctl enable --now sprechprobe.socket 2>/dev/null
+systemctl start $unit
+has "the page at port 80" "$(page)" '^HTTP/1.[01] 200'
+systemctl disable --now sprechprobe.socket 2>/dev/null
+sed -i '/^\[page\]/,$d' $config
+
+# With the drop-in it asks by ARP, too.
+install -D -m 644 /usr/share/doc/sprechprobe/examples/arp.conf /etc/systemd/system/$unit.d/arp.conf
+systemctl daemon-reload
+systemctl restart $unit
+is "its capability with arp.conf" "$(caps)" 0000000000002000
+sees "nobody else has its address" 60 grep -q '"addr_conflict":false' $report
+touch /conflict # the router takes it
+within 20 [ ! -e /conflict ]
+systemctl restart $unit
+sees "another device with its address is found" 60 logged finding SPRECHPROBE_CODE=addr-conflict
+
+dpkg -r sprechprobe
 is "after the removal" "$(systemctl show -P ActiveState $unit)" inactive
-[ -e /etc/sprechprobe/sprechprobe.toml ] && ok "the configuration is still there" || bad "removal takes the configuration"
-dpkg -P sprechprobe >/tmp/dpkg 2>&1 || bad "purge: $(cat /tmp/dpkg)"
+[ -e $config ] && ok "the configuration is still there" || bad "removal takes the configuration"
+rm -r /etc/systemd/system/$unit.d
+dpkg -P sprechprobe
 is "after the purge" "$(find /etc /var/lib /run /usr /lib -name '*sprechprobe*' 2>/dev/null | grep -v dpkg | tr '\n' ' ')" ""
+
+# The vendor's side: it waits to be told what to serve.
+unit=sprechprobe-fleet.service
+dpkg -i /fleet.deb
+is "the fleet after its installation" "$(prop ActiveState) $(prop UnitFileState)" "inactive disabled"
+systemctl enable --now $unit 2>/dev/null
+sees "it serves this machine" 60 sh -c "grep -qi ' 0100007F:1F90 .* 0A ' /proc/net/tcp"
+has "as nobody in particular" "$(stat -c %u /proc/"$(pid)")" '^6[0-9]{4}$'
+is "with the right to a low port and no other" "$(caps)" 0000000000000400
+fleet=$(pid)
+echo 'FLEET_FLAGS="--lang en"' >/etc/default/sprechprobe-fleet
+dpkg -i --force-confold /fleet.deb
+sees "an upgrade starts it again" 60 other "$fleet"
+is "with its settings" "$(cat /etc/default/sprechprobe-fleet)" 'FLEET_FLAGS="--lang en"'
+dpkg -r sprechprobe-fleet
+is "the fleet after the removal" "$(prop ActiveState)" inactive
+dpkg -P sprechprobe-fleet
+is "after the purge only its keys are left" "$(find /etc /var/lib /run /usr /lib -name '*sprechprobe-fleet*' 2>/dev/null | grep -v dpkg | sort | tr '\n' ' ')" "/var/lib/private/sprechprobe-fleet /var/lib/sprechprobe-fleet "
 echo "@end"
 systemctl poweroff --force
