@@ -29,7 +29,11 @@ const (
 var modules = []string{"leds-gpio", "ledtrig-timer", "ledtrig-default-on", "evdev"}
 
 // spare modules are brought along.
-var spare = []string{"ledtrig-transient", "gpio_keys"}
+var spare = append([]string{"ledtrig-transient", "gpio_keys"}, multicolor...)
+
+// multicolor are, in this order, what makes an LED of the class with more than one
+// intensity; see multicolor_test.go.
+var multicolor = []string{"hid", "ff-memless", "uhid", "led-class-multicolor", "hid-playstation"}
 
 // TestOnARealKernel boots the guest and passes on what it says.
 func TestOnARealKernel(t *testing.T) {
@@ -56,7 +60,7 @@ func TestOnARealKernel(t *testing.T) {
 	if !strings.Contains(said, endMark+"0") {
 		t.Error("the tests in the guest did not pass")
 	}
-	if n := strings.Count(said, "--- PASS: TestGuest"); n < 14 {
+	if n := strings.Count(said, "--- PASS: TestGuest"); n < 15 {
 		t.Errorf("only %d tests passed in the guest", n)
 	}
 }
