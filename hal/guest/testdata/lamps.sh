@@ -35,6 +35,10 @@ settings() {
 	systemctl restart $unit
 }
 
+# The tree was only unpacked; udev's own script would have made this group, to which
+# it gives buttons when they come.
+grep -q '^input:' /etc/group || echo 'input:x:995:' >>/etc/group
+udevadm control --reload
 mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 for m in leds-gpio ledtrig-timer ledtrig-default-on evdev gpio_keys; do insmod /modules/$m.ko; done
 udevadm settle
