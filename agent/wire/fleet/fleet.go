@@ -110,15 +110,24 @@ func Decode(b []byte) (agent.Report, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return agent.Report{}, fmt.Errorf("report: %w", err)
 	}
+	if err := CheckReport(r); err != nil {
+		return agent.Report{}, err
+	}
+	return r, nil
+}
+
+// CheckReport says what is wrong with a report that was read: a schema that we do not
+// know, or an evidence index that points nowhere.
+func CheckReport(r agent.Report) error {
 	if err := CheckSchema(r.Schema, agent.Schema); err != nil {
-		return agent.Report{}, fmt.Errorf("report: %w", err)
+		return fmt.Errorf("report: %w", err)
 	}
 	for _, f := range r.Findings {
 		for _, i := range f.Evidence {
 			if i < 0 || i >= len(r.Evidence) {
-				return agent.Report{}, fmt.Errorf("report: finding %.60q rests on evidence %d of %d", f.Code, i, len(r.Evidence))
+				return fmt.Errorf("report: finding %.60q rests on evidence %d of %d", f.Code, i, len(r.Evidence))
 			}
 		}
 	}
-	return r, nil
+	return nil
 }

@@ -12,37 +12,55 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/simulate"
 )
 
-// BenchmarkAdd writes reports in batches of 500, each box's turn after all others.
+// batchOf makes the reports number from and after of a fleet, each box's turn after
+// all others.
+func batchOf(b *testing.B, f *simulate.Fleet, boxes, from, size int) []history.Entry {
+	batch := make([]history.Entry, size)
+	for i := range batch {
+		k := from + i
+		at := f.At(k%boxes, uint64(k/boxes), start)
+		boot, r := f.Report(k%boxes, uint64(k/boxes), at)
+		raw, err := json.Marshal(r)
+		if err != nil {
+			b.Fatal(err)
+		}
+		batch[i] = history.Entry{From: f.Address(k % boxes), Boot: boot, Report: r, Raw: raw, ArrivedAt: at}
+	}
+	return batch
+}
+
+// BenchmarkAdd writes reports in batches of 500: of boxes that are new, and of boxes
+// that are known, most of which have nothing new to say.
 func BenchmarkAdd(b *testing.B) {
 	for _, boxes := range []int{1000, 100000} {
-		b.Run(fmt.Sprint(boxes), func(b *testing.B) {
-			db, err := history.Open(b.Context(), filepath.Join(b.TempDir(), "history.db"), history.Config{})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer db.Close()
-			f := simulate.New(simulate.Config{Boxes: boxes})
-			k := 0
-			for b.Loop() {
-				b.StopTimer()
-				batch := make([]history.Entry, 500)
-				for i := range batch {
-					at := f.At(k%boxes, uint64(k/boxes), start)
-					boot, r := f.Report(k%boxes, uint64(k/boxes), at)
-					raw, err := json.Marshal(r)
-					if err != nil {
-						b.Fatal(err)
-					}
-					batch[i] = history.Entry{From: f.Address(k % boxes), Boot: boot, Report: r, Raw: raw, ArrivedAt: at}
-					k++
-				}
-				b.StartTimer()
-				if _, err := db.Add(b.Context(), batch); err != nil {
+		for _, known := range []bool{false, true} {
+			b.Run(fmt.Sprintf("%d/known=%v", boxes, known), func(b *testing.B) {
+				db, err := history.Open(b.Context(), filepath.Join(b.TempDir(), "history.db"), history.Config{})
+				if err != nil {
 					b.Fatal(err)
 				}
-			}
-			b.ReportMetric(float64(k)/b.Elapsed().Seconds(), "reports/s")
-		})
+				defer db.Close()
+				f := simulate.New(simulate.Config{Boxes: boxes})
+				k := 0
+				add := func(batch []history.Entry) {
+					if _, err := db.Add(b.Context(), batch); err != nil {
+						b.Fatal(err)
+					}
+					k += len(batch)
+				}
+				for known && k < boxes {
+					add(batchOf(b, f, boxes, k, 1000))
+				}
+				before := k
+				for b.Loop() {
+					b.StopTimer()
+					batch := batchOf(b, f, boxes, k, 500)
+					b.StartTimer()
+					add(batch)
+				}
+				b.ReportMetric(float64(k-before)/b.Elapsed().Seconds(), "reports/s")
+			})
+		}
 	}
 }
 

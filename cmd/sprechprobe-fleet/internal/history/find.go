@@ -10,6 +10,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/reports"
 )
 
 // Query says which boxes are wanted. Its zero value wants all, the worst first.
@@ -322,5 +323,5 @@ func (db *DB) unpack(packed []byte) (agent.Report, error) {
 	if err != nil {
 		return agent.Report{}, errors.Join(errors.New("kept report cannot be read"), err)
 	}
-	return fleet.Decode(raw)
+	return reports.Decode(raw)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/reports"
 )
 
 // Ingester writes batches of messages to a history. It is safe for concurrent use.
@@ -65,7 +66,7 @@ func entry(m hub.Message) (history.Entry, error) {
 	if err != nil {
 		return history.Entry{}, err
 	}
-	r, err := fleet.Decode(m.Payload)
+	r, err := reports.Decode(m.Payload)
 	if err != nil {
 		return history.Entry{}, err
 	}

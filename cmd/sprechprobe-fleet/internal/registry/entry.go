@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +8,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/reports"
 )
 
 const (
@@ -53,15 +53,10 @@ type beat struct {
 // evidence would become megabytes. Of a report without findings the evidence is
 // not even read: most are, and it is most of the work.
 func decode(payload []byte) (agent.Report, error) {
-	var brief struct {
-		agent.Report
-		Evidence json.RawMessage `json:"evidence"` // in place of the report's own
+	if r, err := reports.Brief(payload); err == nil && len(r.Findings) == 0 && r.Verdict != agent.VerdictUnknown {
+		return r, nil
 	}
-	if len(payload) <= fleet.MaxReport && json.Unmarshal(payload, &brief) == nil && brief.Schema == agent.Schema &&
-		len(brief.Findings) == 0 && brief.Verdict != agent.VerdictUnknown {
-		return brief.Report, nil
-	}
-	r, err := fleet.Decode(payload)
+	r, err := reports.Decode(payload)
 	if err != nil {
 		return agent.Report{}, err
 	}
