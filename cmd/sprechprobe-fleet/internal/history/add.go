@@ -31,6 +31,9 @@ type known struct {
 // is known by box, boot and seq however often it comes. Order does not matter. When
 // Add returns nil all of them are kept.
 func (db *DB) Add(ctx context.Context, entries []Entry) (added int, err error) {
+	if err := db.learn(ctx, entries); err != nil {
+		return 0, fmt.Errorf("history: dictionary: %w", err)
+	}
 	rows := make([]row, 0, len(entries))
 	for _, e := range entries {
 		r, err := db.row(e)

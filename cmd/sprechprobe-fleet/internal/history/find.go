@@ -254,7 +254,7 @@ func (db *DB) Each(ctx context.Context, before time.Time, take func(Box, agent.R
 			if err != nil {
 				return err
 			}
-			r, err := db.unpack(packed)
+			r, err := db.unpack(ctx, packed)
 			if err != nil {
 				return fmt.Errorf("newest report of %s: %w", b.Address, err)
 			}
@@ -312,14 +312,14 @@ func (db *DB) report(ctx context.Context, box, boot string, seq int64) (agent.Re
 	if err != nil {
 		return agent.Report{}, err
 	}
-	return db.unpack(packed)
+	return db.unpack(ctx, packed)
 }
 
-func (db *DB) unpack(packed []byte) (agent.Report, error) {
+func (db *DB) unpack(ctx context.Context, packed []byte) (agent.Report, error) {
 	if packed == nil {
 		return agent.Report{}, nil
 	}
-	raw, err := db.pack.unpack(packed)
+	raw, err := db.open(ctx, packed)
 	if err != nil {
 		return agent.Report{}, errors.Join(errors.New("kept report cannot be read"), err)
 	}

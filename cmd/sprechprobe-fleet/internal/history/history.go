@@ -83,7 +83,7 @@ var ErrUnknownBox = errors.New("no such box in the history")
 type DB struct {
 	conf Config
 	e    engine
-	pack packer
+	pack *packer
 }
 
 // Open opens a history and makes its tables: a postgres:// URL, or the file of an
@@ -118,6 +118,9 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 		if err := e.write(ctx, func(t tx) error { _, err := t.each(statement, [][]any{{}}); return err }); err != nil {
 			return nil, errors.Join(fmt.Errorf("history: make tables: %w", err), e.close())
 		}
+	}
+	if err := db.dictionaries(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("history: %w", err), e.close())
 	}
 	return db, nil
 }

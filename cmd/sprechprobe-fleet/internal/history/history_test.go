@@ -29,7 +29,8 @@ var one = fleet.Address{Tenant: "acme", Box: "one"}
 type bench struct {
 	*testing.T
 	*history.DB
-	now time.Time
+	now   time.Time
+	where string // the database
 }
 
 // entry is a report of a box, made and arrived s seconds after start.
@@ -123,6 +124,28 @@ var conformance = map[string]func(*bench){
 		}
 		if box, _ := b.newest(one); box.Reports != 3 {
 			b.Errorf("%d reports counted, want 3", box.Reports)
+		}
+	},
+	"two programs read what each other writes, a month later too": func(b *bench) {
+		other, err := history.Open(b.Context(), b.where, history.Config{Now: func() time.Time { return b.now }})
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer other.Close()
+		second := &bench{T: b.T, DB: other}
+		for month := range 3 {
+			b.now = start.AddDate(0, month, 0)
+			b.add(entry(one, "a", uint64(2*month+1), month*2678400, agent.Ready))
+			second.add(entry(one, "a", uint64(2*month+2), month*2678400+300, agent.Ready))
+			for _, reader := range []*bench{b, second} {
+				if _, r := reader.newest(one); r.Seq != uint64(2*month+2) {
+					b.Errorf("newest is %d, want %d", r.Seq, 2*month+2)
+				}
+				var out bytes.Buffer
+				if err := reader.Export(b.Context(), one, &out); err != nil || strings.Count(out.String(), `{"report":`) != 2*month+2 {
+					b.Errorf("month %d: export %v:\n%s", month, err, out.String())
+				}
+			}
 		}
 	},
 	"the newest report is shown": func(b *bench) {
@@ -544,7 +567,7 @@ func TestPostgres(t *testing.T) {
 
 func run(t *testing.T, where string, check func(*bench)) {
 	t.Helper()
-	b := &bench{T: t, now: start}
+	b := &bench{T: t, now: start, where: where}
 	var err error
 	if b.DB, err = history.Open(t.Context(), where, history.Config{ISP: isp, Now: func() time.Time { return b.now }}); err != nil {
 		t.Fatalf("Open: %v", err)

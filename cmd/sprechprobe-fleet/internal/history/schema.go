@@ -56,6 +56,7 @@ func schema() []string {
 		`CREATE INDEX IF NOT EXISTS reports_of ON reports (box, event_at)`,
 		`CREATE TABLE IF NOT EXISTS changes (box TEXT NOT NULL, event_at BIGINT NOT NULL, was TEXT NOT NULL, state TEXT NOT NULL,
 			PRIMARY KEY (box, event_at))`,
+		`CREATE TABLE IF NOT EXISTS dictionaries (day BIGINT NOT NULL PRIMARY KEY, dictionary BYTEA NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS hours (box TEXT NOT NULL, hour BIGINT NOT NULL, n BIGINT NOT NULL` + hourly.String() +
 			`, PRIMARY KEY (box, hour))`,
 	}

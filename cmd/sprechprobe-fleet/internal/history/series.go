@@ -211,7 +211,7 @@ func (db *DB) export(ctx context.Context, a fleet.Address, w io.Writer) error {
 		if err := s(&packed); err != nil {
 			return err
 		}
-		raw, err := db.pack.unpack(packed)
+		raw, err := db.open(ctx, packed)
 		if err != nil {
 			return err
 		}

@@ -64,12 +64,15 @@ func (l *lite) write(ctx context.Context, f func(tx) error) error {
 	if _, err := l.writer.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
+	// A transaction is short and ends by itself; to be able to break off each of
+	// its statements would cost a goroutine for each.
+	ctx = context.WithoutCancel(ctx)
 	err := f(liteTx{l, ctx})
 	if err == nil {
 		_, err = l.writer.ExecContext(ctx, "COMMIT")
 	}
 	if err != nil {
-		_, _ = l.writer.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		_, _ = l.writer.ExecContext(ctx, "ROLLBACK")
 	}
 	return err
 }
@@ -102,7 +105,7 @@ func (t liteTx) prepared(query string) (*sql.Stmt, error) {
 	if s := t.known[query]; s != nil {
 		return s, nil
 	}
-	s, err := t.writer.PrepareContext(context.WithoutCancel(t.ctx), query)
+	s, err := t.writer.PrepareContext(t.ctx, query)
 	if err == nil {
 		t.known[query] = s
 	}
