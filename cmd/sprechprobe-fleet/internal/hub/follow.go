@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,7 +35,7 @@ type Message struct {
 // Age and size are bound, because the message of a box that fell silent would
 // otherwise hold the stream's start for ever.
 func (h *Hub) stream(ctx context.Context) (jetstream.Stream, error) {
-	s, err := h.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	conf := jetstream.StreamConfig{
 		Name:        fleet.Stream,
 		Description: "reports of all boxes",
 		Subjects:    []string{fleet.Reports},
@@ -49,7 +48,8 @@ func (h *Hub) stream(ctx context.Context) (jetstream.Stream, error) {
 		Duplicates:  2 * time.Minute,
 		Replicas:    max(1, h.conf.Replicas),
 		AllowDirect: true,
-	})
+	}
+	s, err := again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return h.js.CreateOrUpdateStream(ctx, conf) })
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", fleet.Stream, err)
 	}
@@ -60,20 +60,7 @@ func (h *Hub) stream(ctx context.Context) (jetstream.Stream, error) {
 // the order of the bus, until ctx ends. It outlives lost connections and lost
 // streams, and may hand out a message again; take runs in one goroutine.
 func (h *Hub) Follow(ctx context.Context, take func(Message)) {
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		began := time.Now()
-		err := h.session(ctx, take)
-		if ctx.Err() != nil {
-			return
-		}
-		h.conf.Log.Warn("reports interrupted", "err", err)
-		if time.Since(began) > time.Minute {
-			wait = time.Second
-		}
-		if !pause(ctx, wait/2+rand.N(wait/2)) {
-			return
-		}
-	}
+	h.lasting(ctx, "reports interrupted", func(ctx context.Context) error { return h.session(ctx, take) })
 }
 
 // Listen hands take every beat, until ctx ends; take runs in one goroutine. Beats
@@ -105,20 +92,21 @@ func (h *Hub) Listen(ctx context.Context, take func(Message)) error {
 func (h *Hub) session(ctx context.Context, take func(Message)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	setup, done := context.WithTimeout(ctx, 15*time.Second)
+	ready, done := context.WithTimeout(ctx, setup)
 	defer done()
-	s, err := h.stream(setup)
+	s, err := h.stream(ready)
 	if err != nil {
 		return err
 	}
-	c, err := s.CreateConsumer(setup, jetstream.ConsumerConfig{
+	conf := jetstream.ConsumerConfig{
 		FilterSubject:     fleet.Reports,
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 		AckPolicy:         jetstream.AckNonePolicy,
 		InactiveThreshold: time.Minute,
 		MemoryStorage:     true,
 		Replicas:          1,
-	})
+	}
+	c, err := again(ready, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateConsumer(ctx, conf) })
 	if err != nil {
 		return fmt.Errorf("consumer: %w", err)
 	}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
@@ -26,20 +26,7 @@ const (
 // otherwise, or if this program dies, it is handed out again, here or to another
 // program: take must know what it has seen. Several may run beside each other.
 func (h *Hub) Ingest(ctx context.Context, take func(context.Context, []Message) error) {
-	for wait := time.Second; ; wait = min(2*wait, 30*time.Second) {
-		began := time.Now()
-		err := h.ingest(ctx, take)
-		if ctx.Err() != nil {
-			return
-		}
-		h.conf.Log.Warn("history interrupted", "err", err)
-		if time.Since(began) > time.Minute {
-			wait = time.Second
-		}
-		if !pause(ctx, wait/2+rand.N(wait/2)) {
-			return
-		}
-	}
+	h.lasting(ctx, "history interrupted", func(ctx context.Context) error { return h.ingest(ctx, take) })
 }
 
 func (h *Hub) ingest(ctx context.Context, take func(context.Context, []Message) error) error {
@@ -64,8 +51,34 @@ func (h *Hub) ingest(ctx context.Context, take func(context.Context, []Message) 
 				return err
 			}
 		}
-		if err := got.Error(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		switch err := got.Error(); {
+		case err == nil || errors.Is(err, context.DeadlineExceeded):
+		case errors.Is(err, nats.ErrNoResponders):
+			if err := h.elected(ctx); err != nil {
+				return fmt.Errorf("fetch: %w", err)
+			}
+		default:
 			return fmt.Errorf("fetch: %w", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// elected waits until the consumer has a leader again: while the servers of a cluster
+// choose one there is nobody to fetch from. It is an error where there is no such
+// consumer any more, or no leader for long.
+func (h *Hub) elected(ctx context.Context) error {
+	ctx, done := context.WithTimeout(ctx, setup)
+	defer done()
+	for pause(ctx, gathers) {
+		c, err := again(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+			return h.js.Consumer(ctx, fleet.Stream, Ingester)
+		})
+		if err != nil {
+			return err
+		}
+		if i := c.CachedInfo(); i.Cluster == nil || i.Cluster.Leader != "" {
+			return nil
 		}
 	}
 	return ctx.Err()
@@ -89,13 +102,13 @@ func settle(raw []jetstream.Msg, err error) error {
 }
 
 func (h *Hub) ingester(ctx context.Context) (jetstream.Consumer, error) {
-	ctx, done := context.WithTimeout(ctx, 15*time.Second)
+	ctx, done := context.WithTimeout(ctx, setup)
 	defer done()
 	s, err := h.stream(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.CreateOrUpdateConsumer(ctx, jetstream.ConsumerConfig{
+	conf := jetstream.ConsumerConfig{
 		Durable:       Ingester,
 		Description:   "writes the history",
 		FilterSubject: fleet.Reports,
@@ -103,7 +116,8 @@ func (h *Hub) ingester(ctx context.Context) (jetstream.Consumer, error) {
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       h.conf.AckWait,
 		MaxAckPending: 40 * batch,
-	})
+	}
+	c, err := again(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateOrUpdateConsumer(ctx, conf) })
 	if err != nil {
 		return nil, fmt.Errorf("consumer %s: %w", Ingester, err)
 	}
