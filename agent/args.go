@@ -1,5 +1,9 @@
 package agent
 
+// ArgOutage marks, beside a finding's own arguments, what the vendor knows to be an
+// outage: it holds the cause. No report leaves the box with it.
+const ArgOutage = "outage"
+
 // Args lists, for each code, the arguments that its rule supplies and its texts
 // may use. An argument that a finding cannot fill is absent, never empty, and
 // those in brackets may be absent.

@@ -35,11 +35,14 @@ type RelayAccess struct {
 func (a Address) RelayAsk() string { return a.subject("up.relay") }
 
 // ParseRelayAsk returns who asks on a subject.
-func ParseRelayAsk(subject string) (Address, error) {
-	up, ok := strings.CutSuffix(subject, ".relay")
+func ParseRelayAsk(subject string) (Address, error) { return parseAsk(subject, ".relay") }
+
+// parseAsk returns who asks on a subject that ends in what is asked for.
+func parseAsk(subject, what string) (Address, error) {
+	up, ok := strings.CutSuffix(subject, what)
 	tenant, box, err := ParseReportSubject(up + ".report")
 	if !ok || err != nil {
-		return Address{}, fmt.Errorf("subject %.100q does not ask for a relay", subject)
+		return Address{}, fmt.Errorf("subject %.100q does not ask for a %s", subject, what[1:])
 	}
 	return Address{tenant, box}, nil
 }

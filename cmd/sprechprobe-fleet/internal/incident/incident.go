@@ -140,28 +140,13 @@ func failures(boxes []Box) map[string][]failure {
 	for i := range boxes {
 		here := map[string]bool{}
 		for _, f := range boxes[i].Findings {
-			if t := Target(f); t != "" && !here[t] {
+			if t := fleet.OutageTarget(f); t != "" && !here[t] {
 				here[t] = true
 				out[t] = append(out[t], failure{&boxes[i], f.SinceAt})
 			}
 		}
 	}
 	return out
-}
-
-// Target is what a finding is about, if others can have the same: a target of the
-// service, or the provider's line. It is empty where a fault is a practice's own by
-// its nature.
-func Target(f agent.Finding) string {
-	switch {
-	case f.Severity < agent.Major || f.Cause == agent.CauseBox:
-		return ""
-	case f.Target != "":
-		return f.Target
-	case f.Cause == agent.CauseISP:
-		return string(f.Code)
-	}
-	return ""
 }
 
 // watching are the boxes that look at what others fail at: those with one of their
@@ -278,7 +263,7 @@ func tail(n, k int, p float64) float64 {
 // before the incident is the practice's own, and stays so.
 func Of(open []Incident, isp string, f agent.Finding) (Incident, bool) {
 	for _, i := range open {
-		if Target(f) == i.Target && (i.Cause == agent.CauseVendor || isp == i.ISP) && !f.SinceAt.Before(i.FromAt) {
+		if fleet.OutageTarget(f) == i.Target && (i.Cause == agent.CauseVendor || isp == i.ISP) && !f.SinceAt.Before(i.FromAt) {
 			return i, true
 		}
 	}

@@ -157,7 +157,7 @@ func TestSimulatedFleets(t *testing.T) {
 				open, _ := w.Look(now, newest)
 				for i, b := range newest {
 					for _, x := range b.Findings {
-						if incident.Target(x) == "" {
+						if fleet.OutageTarget(x) == "" {
 							continue
 						}
 						at := f.At(i, sent[i]-1, noon) // of the newest report
