@@ -69,11 +69,17 @@ func speak(f agent.Finding, l Lang) spoken {
 		e, args = b.elsewhere(f, e, own, args)
 		own = fill(e[fieldIT], args, b)
 	}
-	move := fill(e[fieldMove], args, b)
+	move, staff := fill(e[fieldMove], args, b), fill(e[fieldStaff], args, b)
+	switch f.Args[agent.ArgOutage] {
+	case agent.CauseVendor.String():
+		move, staff = b.phrase("outage-vendor"), ""
+	case agent.CauseISP.String():
+		move, staff = b.phrase("outage-isp"), ""
+	}
 	return spoken{move: move, Text: Text{
 		Title: fill(e[fieldTitle], args, b),
 		Harm:  fill(e[fieldHarm], args, b),
-		Staff: joined(move, fill(e[fieldStaff], args, b)),
+		Staff: joined(move, staff),
 		IT:    own,
 	}}
 }

@@ -170,6 +170,8 @@ func (l *loop) generation(ctx context.Context) (err error) {
 	}
 	if l.uplink != nil {
 		start("uplink", l.uplink.Run)
+		l.asked = l.uplink.Outages
+		start("outages", l.asksOutages)
 	}
 	if l.vendor.starts != nil {
 		start("settle", l.vendor.settle)

@@ -18,6 +18,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/agent/round"
 	"github.com/sprechprobe/sprechprobe/agent/steps"
 	"github.com/sprechprobe/sprechprobe/agent/uplink"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/hal/console"
 )
 
@@ -58,6 +59,11 @@ type loop struct {
 	gaugedAt  time.Time                     // when it began
 	pending   agent.Trigger                 // of the round that waits for its end; empty: none does
 
+	asked   func(context.Context) (fleet.Outages, error) // the vendor, which outages the box suffers from
+	told    chan fleet.Outages                           // what he said
+	raw     atomic.Pointer[agent.Report]                 // the newest report as it is
+	outages outages
+
 	started time.Time // of the round under way; zero: none
 	last    agent.Report
 	face    face
@@ -95,8 +101,10 @@ func newLoop(o Options, s Setup, x *examiner, lit *lamps, last agent.Report) *lo
 		felt: make(chan press.Action), pressed: make(chan press.Action), shows: make(chan struct{}, 1),
 		timer: time.NewTimer(0), every: make(chan time.Duration, 1), lives: make(chan struct{}, 1),
 		gauging: make(chan occasion), gauged: make(chan outcome, 1), measure: make(chan struct{}, 1),
+		told: make(chan fleet.Outages),
 	}
 	l.gauge, l.diary = s.gauge(o.Log), s.diary(o.Log)
+	l.raw.Store(&last)
 	l.plan()
 	l.judge()
 	return l
@@ -187,6 +195,8 @@ func (l *loop) run(ctx context.Context) error {
 		case err := <-l.forgot:
 			l.confirm(err)
 			l.show()
+		case o := <-l.told:
+			l.tell(o)
 		case <-l.timer.C:
 			l.show()
 		case <-tick.C:
@@ -262,6 +272,7 @@ func (l *loop) see(e agent.Evidence) {
 func (l *loop) take(r agent.Report) {
 	before := l.last
 	l.last = r
+	l.raw.Store(&r)
 	again := l.arrival.end(r)
 	if l.face.over.State == light.Checking {
 		l.face.lift()
@@ -271,15 +282,20 @@ func (l *loop) take(r agent.Report) {
 	if l.uplink != nil {
 		l.uplink.Offer(r)
 	}
-	if err := keep(ReportFile(), r); err != nil {
-		l.opts.Log.Debug("newest report not kept for other commands", "err", err)
-	}
+	l.keepShown()
 	l.say(before, r)
 	if l.notice != nil {
 		l.keepHistory()
 		if again {
 			time.AfterFunc(lookAgain, func() { l.trigger(agent.OnSchedule) })
 		}
+	}
+}
+
+// keepShown leaves the newest report to other commands.
+func (l *loop) keepShown() {
+	if err := keep(ReportFile(), l.shown()); err != nil {
+		l.opts.Log.Debug("newest report not kept for other commands", "err", err)
 	}
 }
 
@@ -308,7 +324,7 @@ func (l *loop) judge() {
 	if id.Code != "" {
 		l.face.truth = l.face.truth.Unclaimed()
 	}
-	l.facts.Store(&panel.Facts{Report: l.last, Show: l.face.truth, Box: l.setup.box(), Key: id.Key, Code: id.Code, Refused: l.setup.refused})
+	l.facts.Store(&panel.Facts{Report: l.shown(), Show: l.face.truth, Box: l.setup.box(), Key: id.Key, Code: id.Code, Refused: l.setup.refused})
 }
 
 func (l *loop) identity() Identity {
@@ -402,6 +418,7 @@ func (l *loop) heart() *time.Ticker {
 // beat says to lamps, panel and service manager that the loop goes round, unless
 // a round hangs, or a light holds up all others.
 func (l *loop) beat() {
+	l.forgetOutages()
 	before := l.face.truth
 	if l.judge(); l.face.truth != before {
 		l.show()

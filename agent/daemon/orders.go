@@ -55,7 +55,7 @@ func (l *loop) deeds() map[string]func() fleet.Done {
 			return fleet.Done{Accepted: true}
 		},
 		fleet.Last: func() fleet.Done {
-			r := l.facts.Load().Report
+			r := *l.raw.Load()
 			if r.Schema == "" {
 				return fleet.Done{}
 			}

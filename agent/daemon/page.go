@@ -144,7 +144,7 @@ func (l *loop) post(now light.Show) {
 		return
 	}
 	l.notice.page.Show(statuspage.State{
-		Box: l.setup.box(), Addr: l.notice.addr, Code: l.identity().Code, Report: l.last, Profiles: l.setup.Profiles,
+		Box: l.setup.box(), Addr: l.notice.addr, Code: l.identity().Code, Report: l.shown(), Profiles: l.setup.Profiles,
 		Show: now, Steps: l.arrival.steps, Looking: l.arrival.looking(), Took: l.arrival.took,
 	})
 }
