@@ -38,6 +38,18 @@ func (o *outages) all() []alert.Incident {
 	return o.open
 }
 
+// of lists those that one box suffers from, for the box. It hears of no others.
+func (o *outages) of(a fleet.Address) []fleet.Outage {
+	out := []fleet.Outage{}
+	for _, i := range o.all() {
+		one := fleet.Outage{Target: i.Target, FromAt: i.StartedAt.UTC()}
+		if i.Members[registry.Key{Tenant: a.Tenant, Box: a.Box}] && one.Cause.UnmarshalText([]byte(i.Cause)) == nil {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
 // correlate tells outages from the faults of single practices, makes them known,
 // and shows findings with the causes that they have then, until ctx ends.
 func correlate(ctx context.Context, db *history.DB, reg *registry.Registry, known *outages, log *slog.Logger) {

@@ -35,4 +35,15 @@ func TestWhoSuffers(t *testing.T) {
 	if out[0].Members[registry.Key{Tenant: "nord", Box: "old"}] {
 		t.Error("a fault from long before is counted in")
 	}
+	var known outages
+	known.set(out)
+	told := known.of(fleet.Address{Tenant: "nord", Box: "new-3"})
+	if len(told) != 1 || told[0].Target != "turn.example:5349/udp" || told[0].Cause != agent.CauseVendor || !told[0].FromAt.Equal(start) {
+		t.Errorf("a box that suffers is told %+v", told)
+	}
+	for _, a := range []fleet.Address{{Tenant: "nord", Box: "old"}, {Tenant: "sued", Box: "new-3"}, {Tenant: "nord", Box: "well"}} {
+		if told := known.of(a); len(told) != 0 {
+			t.Errorf("%s is told %+v", a, told)
+		}
+	}
 }

@@ -216,6 +216,7 @@ func serve(ctx context.Context, e env, args []string) error {
 		return h.Listen(ctx, func(m hub.Message) { reg.Hear(m.Subject, m.Boot, m.Payload, m.At) })
 	})
 	g.Go(func() error { return h.TellTime(ctx, time.Now) })
+	g.Go(func() error { return h.TellOutages(ctx, known.of) })
 	g.Go(func() error { reg.Run(ctx); return nil })
 	if s.keys != "" {
 		g.Go(func() error {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 )
@@ -160,6 +162,45 @@ func TestListen(t *testing.T) {
 }
 
 // A box in its own account gets the time, by its right to publish upwards; no
+// A box is told of the outages that it suffers from, and by its own name only.
+func TestTellOutages(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "nats.conf")
+	if err := os.WriteFile(file, []byte(accounts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := open(t, hub.Config{ConfigFile: file, Account: "VENDOR", Data: t.TempDir()})
+	want := fleet.Outage{Target: "turn.example:3478/udp", Cause: agent.CauseVendor, FromAt: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}
+	of := func(a fleet.Address) []fleet.Outage {
+		if a == (fleet.Address{Tenant: "acme", Box: "one"}) {
+			return slices.Repeat([]fleet.Outage{want}, fleet.MostOutages+1)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- h.TellOutages(ctx, of) }()
+	box := dial(t, h.URL(), nats.UserInfo("one", "pw"), nats.CustomInboxPrefix("_INBOX_one"))
+	var m *nats.Msg
+	err := nats.ErrNoResponders
+	for tick := time.NewTicker(20 * time.Millisecond); errors.Is(err, nats.ErrNoResponders); <-tick.C { // until the service is there
+		m, err = box.Request(fleet.Address{Tenant: "acme", Box: "one"}.OutageAsk(), nil, 20*time.Second)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := fleet.DecodeOutages(m.Data)
+	if err != nil || len(got.Outages) != fleet.MostOutages || got.Outages[0] != want || got.ForS != 300 {
+		t.Errorf("%s: %v", m.Data, err)
+	}
+	if m, err := box.Request(fleet.Address{Tenant: "acme", Box: "two"}.OutageAsk(), nil, time.Second); err == nil {
+		t.Errorf("by the name of another box it is told %s", m.Data)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("TellOutages: %v", err)
+	}
+}
+
 // stream keeps that it has asked.
 func TestTellTime(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "nats.conf")
