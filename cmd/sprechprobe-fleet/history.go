@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 )
@@ -17,17 +19,20 @@ const boxHistoryArgs = `export|delete TENANT/BOX [flags]
   --history WHERE  a file, or a postgres:// URL (default: where serve keeps it)
   --nats URL       the bus (default nats://127.0.0.1:4222)
   --creds FILE     credentials for it
-  --ca FILE        certificates to trust for it (default: the system's)`
+  --ca FILE        certificates to trust for it (default: the system's)
+  --access DIR     where the log of who did what is (default: the user's state directory)`
 
 // boxHistory exports or deletes what is kept of one box.
 func boxHistory(ctx context.Context, e env, args []string) error {
 	var kept historyFlags
+	var door portalFlags
 	bus := hub.Config{Log: slog.New(slog.DiscardHandler)}
 	f := flags("history")
 	f.StringVar(&kept.where, "history", "", "")
 	f.StringVar(&bus.URL, "nats", "nats://127.0.0.1:4222", "")
 	f.StringVar(&bus.Creds, "creds", "", "")
 	f.StringVar(&bus.CA, "ca", "", "")
+	f.StringVar(&door.dir, "access", "", "")
 	pos, err := parseWith(f, args, "export or delete", "TENANT/BOX")
 	if err != nil {
 		return err
@@ -49,10 +54,20 @@ func boxHistory(ctx context.Context, e env, args []string) error {
 		return err
 	}
 	defer db.Close()
-	if pos[0] == "export" {
-		return db.Export(ctx, a, e.out)
+	dir, err := door.accessDir()
+	if err != nil {
+		return err
 	}
-	return deleteBox(ctx, db, bus, a)
+	if pos[0] == "export" {
+		err = db.Export(ctx, a, e.out)
+	} else {
+		err = deleteBox(ctx, db, bus, a)
+	}
+	d := deed("history-"+pos[0], a.Box)
+	if d.Tenant = a.Tenant; err != nil {
+		d.Result = err.Error()
+	}
+	return errors.Join(err, audit.Open(filepath.Join(dir, auditFile)).Add(d))
 }
 
 // deleteBox deletes a box from the bus first, so that nobody writes it down again.

@@ -247,15 +247,22 @@ func TestHistory(t *testing.T) {
 		t.Fatalf("simulate: %d %s %s", code, out, errs)
 	}
 	kept := filepath.Join(data, "history.db")
-	code, out, errs := run(t, "history", "export", "tenant-2/box-000002", "--history", kept)
+	door := filepath.Join(t.TempDir(), "access")
+	code, out, errs := run(t, "history", "export", "tenant-2/box-000002", "--history", kept, "--access", door)
 	if code != 0 || strings.Count(out, `{"report":`) != 3 || !strings.Contains(out, `"ISP":"AS`) {
 		t.Errorf("export: %d %s %s", code, out, errs)
 	}
-	if code, out, errs = run(t, "history", "delete", "tenant-2/box-000002", "--history", kept, "--nats", bus); code != 0 {
+	if code, out, errs = run(t, "history", "delete", "tenant-2/box-000002", "--history", kept, "--nats", bus, "--access", door); code != 0 {
 		t.Errorf("delete: %d %s %s", code, out, errs)
 	}
-	if code, _, errs = run(t, "history", "export", "tenant-2/box-000002", "--history", kept); code != 1 || !strings.Contains(errs, "no such box") {
+	if code, _, errs = run(t, "history", "export", "tenant-2/box-000002", "--history", kept, "--access", door); code != 1 || !strings.Contains(errs, "no such box") {
 		t.Errorf("export after delete: %d %s", code, errs)
+	}
+	_, out, _ = run(t, "audit", "--access", door)
+	for _, deed := range []string{"history-export", "history-delete"} {
+		if !strings.Contains(out, deed) || !strings.Contains(out, "box-000002") {
+			t.Errorf("the audit log does not tell of %s:\n%s", deed, out)
+		}
 	}
 	stop()
 	page, _, stop := serving(t, "--listen", "127.0.0.1:0", "--data", data)
