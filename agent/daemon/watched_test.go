@@ -155,3 +155,25 @@ func TestInstallerKnowsWithin90Seconds(t *testing.T) {
 		})
 	}
 }
+
+// A change of the network that comes while a scheduled round waits its turn is not
+// lost beside it.
+func TestScheduleGivesWay(t *testing.T) {
+	l := &loop{triggers: make(chan agent.Trigger, 1)}
+	for _, tt := range []struct {
+		asked []agent.Trigger
+		want  agent.Trigger
+	}{
+		{[]agent.Trigger{agent.OnSchedule, agent.OnLink}, agent.OnLink},
+		{[]agent.Trigger{agent.OnLink, agent.OnSchedule}, agent.OnLink},
+		{[]agent.Trigger{agent.OnStart, agent.OnLink, agent.OnSchedule}, agent.OnStart},
+		{[]agent.Trigger{agent.OnSchedule, agent.OnSchedule}, agent.OnSchedule},
+	} {
+		for _, why := range tt.asked {
+			l.trigger(why)
+		}
+		if got := <-l.triggers; got != tt.want || len(l.triggers) > 0 {
+			t.Errorf("%v: the round is made for %s, %d more wait", tt.asked, got, len(l.triggers))
+		}
+	}
+}
