@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/authority"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/beacons"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relaydesk"
@@ -151,12 +155,56 @@ const minSecret = 16
 
 // serve runs the bus, the registry and the dashboard until ctx ends.
 func serve(ctx context.Context, e env, args []string) error {
-	s, err := parseServe(args)
+	f, err := parseServe(args)
 	if err != nil {
 		return err
 	}
-	log := slog.New(logHandler(e.err))
-	if s.hub.Log = log; s.hub.Data == "" && s.hub.URL == "" {
+	s := &server{serveFlags: f, log: slog.New(logHandler(e.err))}
+	defer s.close()
+	if err := s.open(ctx, e); err != nil {
+		return err
+	}
+	s.log.Info("serving", "dashboard", s.portal.base(s.ln.Addr())+"/", "bus", s.bus.URL())
+	g, ctx := errgroup.WithContext(ctx)
+	s.ingest(ctx, g)
+	s.answer(ctx, g)
+	s.claims(ctx, g)
+	if s.web.alerts != nil {
+		g.Go(func() error { s.web.alerts.Run(ctx); return nil })
+	}
+	g.Go(func() error { return s.web.page.Serve(ctx, s.ln) })
+	return g.Wait()
+}
+
+// server is a fleet's program at work.
+type server struct {
+	serveFlags
+	log     *slog.Logger
+	closing []func() // in the order of opening
+
+	ln       net.Listener
+	bus      *hub.Hub
+	db       *history.DB
+	registry *registry.Registry
+	web      *portal
+	calls    *beacons.Server // nil: nobody listens for calls for help
+
+	room    waitingRoom
+	trouble atomic.Bool // the bus answers, and yet is not well
+	known   outages
+}
+
+func (s *server) close() {
+	for _, f := range slices.Backward(s.closing) {
+		f()
+	}
+}
+
+func (s *server) later(f func() error) { s.closing = append(s.closing, func() { _ = f() }) }
+
+// open opens everything that serving needs, and fails where it cannot.
+func (s *server) open(ctx context.Context, e env) (err error) {
+	if s.hub.Log = s.log; s.hub.Data == "" && s.hub.URL == "" {
 		if s.hub.Data, err = stateDir("bus"); err != nil {
 			return err
 		}
@@ -167,87 +215,96 @@ func serve(ctx context.Context, e env, args []string) error {
 			return err
 		}
 	}
-	ln, err := s.portal.listen()
-	if err != nil {
+	if s.ln, err = s.portal.listen(); err != nil {
 		return err
 	}
-	defer ln.Close()
-	h, err := hub.Open(ctx, s.hub)
-	if err != nil {
+	s.later(s.ln.Close)
+	if s.bus, err = hub.Open(ctx, s.hub); err != nil {
 		return err
 	}
-	defer h.Close()
-	db, err := s.kept.open(ctx, s.hub.Data)
-	if err != nil {
+	s.closing = append(s.closing, s.bus.Close)
+	if s.db, err = s.kept.open(ctx, s.hub.Data); err != nil {
 		return err
 	}
-	defer db.Close()
-	reg := registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: log})
-	var room waitingRoom
-	var trouble atomic.Bool
-	var known outages
-	there := func() bool { return h.Connected() && !trouble.Load() }
-	var atDesk dashboard.Desk
-	if s.sign != "" {
-		atDesk = &signer{keys: keyFlags{keys: s.sign, nats: h.URL(), ca: s.hub.CA}}
-	}
-	web, err := s.portal.open(ln.Addr(), parts{registry: reg, history: db, desk: atDesk, bus: there, waiting: room.boxes, incidents: known.all, settings: own, console: e.err, log: log})
-	if err != nil {
+	s.later(s.db.Close)
+	s.registry = registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: s.log})
+	if s.web, err = s.openPortal(own, e.err); err != nil {
 		return err
-	}
-	var zone *beacons.Server
-	if s.zone != "" {
-		if zone, err = beacons.Listen(s.zoneAt, beacons.Config{Zone: s.zone, Heard: showCall(reg), Log: log}); err != nil {
-			return err
-		}
-		log.Info("answering calls for help", "zone", s.zone, "address", zone.Addr().String())
-	}
-	log.Info("serving", "dashboard", s.portal.base(ln.Addr())+"/", "bus", h.URL())
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { keep(ctx, h, db, log); return nil })
-	g.Go(func() error { correlate(ctx, db, reg, &known, log); return nil })
-	g.Go(func() error { h.Watch(ctx, func(err error) { trouble.Store(err != nil) }); return nil })
-	g.Go(func() error {
-		restore(ctx, db, reg, log)
-		h.Follow(ctx, func(m hub.Message) { reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
-		return nil
-	})
-	g.Go(func() error {
-		return h.Listen(ctx, func(m hub.Message) { reg.Hear(m.Subject, m.Boot, m.Payload, m.At) })
-	})
-	g.Go(func() error { return h.TellTime(ctx, time.Now) })
-	g.Go(func() error { return h.TellOutages(ctx, known.of) })
-	g.Go(func() error { reg.Run(ctx); return nil })
-	if s.keys != "" {
-		g.Go(func() error {
-			retry(ctx, log, "claims of new boxes are not heard", func(ctx context.Context) error { return keepDesk(ctx, h, s.keys, log) })
-			return nil
-		})
-		g.Go(func() error {
-			retry(ctx, log, "who waits to be claimed is not known", func(ctx context.Context) error { return room.keep(ctx, h) })
-			return nil
-		})
 	}
 	if s.relay.Secret != "" {
-		s.relay.Conn, s.relay.Log = h.Conn(), log
+		s.relay.Conn, s.relay.Log = s.bus.Conn(), s.log
 		desk, err := relaydesk.Open(s.relay)
 		if err != nil {
 			return fmt.Errorf("access to relays: %w", err)
 		}
-		defer desk.Close()
+		s.closing = append(s.closing, desk.Close)
 	}
-	if zone != nil {
-		g.Go(func() error { return zone.Run(ctx) })
-		g.Go(func() error {
-			retry(ctx, log, "calls for help cannot be told apart", func(ctx context.Context) error { return keepBeacons(ctx, h, zone) })
-			return nil
-		})
+	if s.zone == "" {
+		return nil
 	}
-	if web.alerts != nil {
-		g.Go(func() error { web.alerts.Run(ctx); return nil })
+	if s.calls, err = beacons.Listen(s.zoneAt, beacons.Config{Zone: s.zone, Heard: showCall(s.registry), Log: s.log}); err != nil {
+		return err
 	}
-	g.Go(func() error { return web.page.Serve(ctx, ln) })
-	return g.Wait()
+	s.log.Info("answering calls for help", "zone", s.zone, "address", s.calls.Addr().String())
+	return nil
+}
+
+// openPortal opens what people see.
+func (s *server) openPortal(own settings.Settings, console io.Writer) (*portal, error) {
+	var desk dashboard.Desk
+	if s.sign != "" {
+		desk = &signer{keys: keyFlags{keys: s.sign, nats: s.bus.URL(), ca: s.hub.CA}}
+	}
+	return s.portal.open(s.ln.Addr(), parts{
+		registry: s.registry, history: s.db, desk: desk, waiting: s.room.boxes, incidents: s.known.all, settings: own, console: console, log: s.log,
+		bus: func() bool { return s.bus.Connected() && !s.trouble.Load() },
+	})
+}
+
+// ingest takes in what boxes say, for as long as ctx lasts.
+func (s *server) ingest(ctx context.Context, g *errgroup.Group) {
+	reg := s.registry
+	g.Go(func() error { keep(ctx, s.bus, s.db, s.log); return nil })
+	g.Go(func() error { correlate(ctx, s.db, reg, &s.known, s.log); return nil })
+	g.Go(func() error { s.bus.Watch(ctx, func(err error) { s.trouble.Store(err != nil) }); return nil })
+	g.Go(func() error {
+		restore(ctx, s.db, reg, s.log)
+		s.bus.Follow(ctx, func(m hub.Message) { reg.Take(m.Subject, m.Boot, m.Payload, m.At) })
+		return nil
+	})
+	g.Go(func() error {
+		return s.bus.Listen(ctx, func(m hub.Message) { reg.Hear(m.Subject, m.Boot, m.Payload, m.At) })
+	})
+	g.Go(func() error { reg.Run(ctx); return nil })
+}
+
+// answer tells boxes what they ask for.
+func (s *server) answer(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return s.bus.TellTime(ctx, time.Now) })
+	g.Go(func() error { return s.bus.TellOutages(ctx, s.known.of) })
+	if s.calls == nil {
+		return
+	}
+	g.Go(func() error { return s.calls.Run(ctx) })
+	g.Go(func() error {
+		retry(ctx, s.log, "calls for help cannot be told apart", func(ctx context.Context) error { return keepBeacons(ctx, s.bus, s.calls) })
+		return nil
+	})
+}
+
+// claims lets new boxes in.
+func (s *server) claims(ctx context.Context, g *errgroup.Group) {
+	if s.keys == "" {
+		return
+	}
+	g.Go(func() error {
+		retry(ctx, s.log, "claims of new boxes are not heard", func(ctx context.Context) error { return keepDesk(ctx, s.bus, s.keys, s.log) })
+		return nil
+	})
+	g.Go(func() error {
+		retry(ctx, s.log, "who waits to be claimed is not known", func(ctx context.Context) error { return s.room.keep(ctx, s.bus) })
+		return nil
+	})
 }
 
 // stateDir is where a program keeps what must outlive it: what systemd gives,
