@@ -153,7 +153,25 @@ func (f *Fleet) Own(i int, at time.Time) (agent.Finding, bool) {
 		fault.Code = agent.NATEDM
 		fault.Severity = agent.Minor
 	}
+	fault.Args = args(fault)
 	return fault, true
+}
+
+// args are what a box's texts need to know of a finding.
+func args(f agent.Finding) map[string]string {
+	if f.Code == agent.LANUnstable {
+		return map[string]string{"gateway": "192.168.178.1", "lost": "3", "of": "20"}
+	}
+	at, transport, _ := strings.Cut(f.Target, "/")
+	host, port, _ := strings.Cut(at, ":")
+	all := map[string]string{"host": host, "hosts": host, "port": port, "ports": strings.ToUpper(transport) + " " + port, "addrs": "192.0.2.7"}
+	out := map[string]string{}
+	for _, name := range agent.Args[f.Code] {
+		if v, ok := all[name]; ok && host != "" {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 // Outage is the outage of others that box i suffers from at a moment, and whether
@@ -200,7 +218,9 @@ func (f *Fleet) Report(i int, n uint64, at time.Time) (boot string, r agent.Repo
 	if o, ok := f.Outage(i, at); ok {
 		bad[o.Service] = true
 		since := at.Add(-at.Sub(o.From).Truncate(f.conf.Every)) // when the box first saw it
-		r.Findings = append(r.Findings, agent.Finding{Code: codes[o.Service], Severity: agent.Critical, Cause: agent.CausePractice, Target: Services[o.Service], SinceAt: since.UTC()})
+		out := agent.Finding{Code: codes[o.Service], Severity: agent.Critical, Cause: agent.CausePractice, Target: Services[o.Service], SinceAt: since.UTC()}
+		out.Args = args(out)
+		r.Findings = append(r.Findings, out)
 	}
 	if own, ok := f.Own(i, at); ok && !slices.ContainsFunc(r.Findings, func(x agent.Finding) bool { return x.Code == own.Code }) {
 		r.Findings = append(r.Findings, own)

@@ -1,0 +1,34 @@
+package simulate_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/simulate"
+)
+
+// A simulated finding can be read: no text of it has to say "unknown".
+func TestFindingsAreWhole(t *testing.T) {
+	f := simulate.New(simulate.Config{Boxes: 300, Seed: 3})
+	from := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
+	seen := map[agent.Code]bool{}
+	for i := range 300 {
+		for h := range 48 {
+			fault, ok := f.Own(i, from.Add(time.Duration(h)*time.Hour))
+			if !ok {
+				continue
+			}
+			seen[fault.Code] = true
+			for _, a := range agent.Args[fault.Code] {
+				if !strings.HasPrefix(a, "[") && fault.Args[a] == "" {
+					t.Fatalf("%s has no %s: %v", fault.Code, a, fault.Args)
+				}
+			}
+		}
+	}
+	if len(seen) < 4 {
+		t.Errorf("only %v seen", seen)
+	}
+}
