@@ -20,6 +20,7 @@ import (
 var hd = bandwidth.Need{Down: 5 * mbit, Up: 5 * mbit, Box: "box-1"}
 
 func TestConforms(t *testing.T) {
+	whole(t)
 	good := serve(t, &iperf3.Server{}, "127.0.0.1:0")
 	l, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
 	if err != nil {
@@ -42,6 +43,7 @@ func TestOfProfile(t *testing.T) {
 
 // On a fast line everything is proven for little.
 func TestFastLine(t *testing.T) {
+	whole(t)
 	at := serve(t, &iperf3.Server{}, "127.0.0.1:0")
 	var e agent.Evidence
 	for range 3 { // a busy machine does not always keep the pace
@@ -107,7 +109,7 @@ func TestPostponed(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			e := bandwidth.Probe(tt.need)(t.Context(), serve(t, tt.server, "127.0.0.1:0"))
+			e := look(t, tt.need, serve(t, tt.server, "127.0.0.1:0"))
 			retry, _ := e.Values.Num(agent.RetryIn)
 			if e.Outcome != agent.NotLooked || e.Reason != tt.reason || retry != tt.retry {
 				t.Errorf("%v, %v, again in %v s; want %v in %v s", e.Outcome, e.Reason, retry, tt.reason, tt.retry)
@@ -138,7 +140,7 @@ func TestOtherEnds(t *testing.T) {
 		{"no address", agent.Target{Host: "x", Port: 5201}, agent.NotLooked, agent.NoAddress},
 		{"no port", agent.Target{Host: "x", Addr: netip.MustParseAddr("127.0.0.1")}, agent.NotLooked, agent.Unsupported},
 	} {
-		e := bandwidth.Probe(hd)(t.Context(), tt.target)
+		e := look(t, hd, tt.target)
 		if e.Outcome != tt.outcome || e.Reason != tt.reason {
 			t.Errorf("%s: %v, %v; want %v, %v", tt.name, e.Outcome, e.Reason, tt.outcome, tt.reason)
 		}
@@ -151,7 +153,7 @@ func TestServerCap(t *testing.T) {
 	at := serve(t, &iperf3.Server{Admit: func(context.Context, iperf3.Request) (iperf3.Grant, error) {
 		return iperf3.Grant{Rate: 2 * mbit}, nil
 	}}, "127.0.0.1:0")
-	e := bandwidth.Probe(bandwidth.Need{Down: 5 * mbit})(t.Context(), at)
+	e := look(t, bandwidth.Need{Down: 5 * mbit}, at)
 	if by := e.Values.Text(agent.DownLimit); by != "server" {
 		t.Errorf("limited by %q: %v %v", by, e.Reason, e.Values)
 	}
@@ -161,7 +163,7 @@ func TestServerCap(t *testing.T) {
 func TestStockServer(t *testing.T) {
 	t.Parallel()
 	at := stock(t)
-	e := bandwidth.Probe(hd)(t.Context(), at)
+	e := look(t, hd, at)
 	down, _ := e.Values.Num(agent.DownRate)
 	up, _ := e.Values.Num(agent.UpRate)
 	if e.Outcome != agent.Answered || down < 5*mbit || up < 5*mbit {
@@ -181,6 +183,7 @@ const (
 // The verdict that thresholds give is right on lines that are a quarter better
 // or a fifth worse.
 func TestShapedLines(t *testing.T) {
+	whole(t)
 	lab.Program(t, "ip", "iproute2")
 	lab.Program(t, "tc", "iproute2")
 	t.Parallel() // it has its own network, and mostly waits
@@ -244,4 +247,27 @@ func judged(t *testing.T, at agent.Target, bitsPerS int, need bandwidth.Need, en
 		}
 	}
 	return right
+}
+
+// look measures, and measures again where this machine had too little of a processor
+// for that, which the probe says.
+func look(t *testing.T, n bandwidth.Need, at agent.Target) (e agent.Evidence) {
+	t.Helper()
+	for range 10 {
+		e = bandwidth.Probe(n)(t.Context(), at)
+		if busy := string(agent.BoxBusy); string(e.Reason) != busy && e.Values.Text(agent.PutOff) != busy &&
+			e.Values.Text(agent.DownLimit) != "box" && e.Values.Text(agent.UpLimit) != "box" {
+			break
+		}
+		t.Logf("measured again: %v %v %v", e.Outcome, e.Reason, e.Values)
+	}
+	return e
+}
+
+// whole leaves out of the race detector's run what has to keep up with the clock.
+func whole(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("LEFT OUT: the whole run has it; the race detector makes this machine too slow to measure")
+	}
 }

@@ -36,7 +36,7 @@ func TestEnds(t *testing.T) {
 			n := hd
 			tt.edit(&n)
 			start := time.Now()
-			e := bandwidth.Probe(n)(t.Context(), serve(t, tt.server, "127.0.0.1:0"))
+			e := look(t, n, serve(t, tt.server, "127.0.0.1:0"))
 			if e.Outcome != agent.NotLooked || e.Reason != tt.reason {
 				t.Errorf("%v %v %v, want %v", e.Outcome, e.Reason, e.Values, tt.reason)
 			}
@@ -50,7 +50,7 @@ func TestHalf(t *testing.T) {
 	t.Parallel()
 	n := hd
 	n.Most = 1_800_000 // enough for one direction, and for datagrams
-	e := bandwidth.Probe(n)(t.Context(), serve(t, &iperf3.Server{}, "127.0.0.1:0"))
+	e := look(t, n, serve(t, &iperf3.Server{}, "127.0.0.1:0"))
 	_, down := e.Values.Num(agent.DownRate)
 	_, up := e.Values.Num(agent.UpRate)
 	if e.Outcome != agent.Answered || !down || up || e.Values.Text(agent.PutOff) != string(agent.BudgetUsed) {
@@ -80,7 +80,7 @@ func TestCapacity(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			n := bandwidth.Need{Down: mbit, Up: mbit, Capacity: true, Most: tt.most}
-			e := bandwidth.Probe(n)(t.Context(), serve(t, capped(), "127.0.0.1:0"))
+			e := look(t, n, serve(t, capped(), "127.0.0.1:0"))
 			down, _ := e.Values.Num(agent.DownRate)
 			up, _ := e.Values.Num(agent.UpRate)
 			if e.Outcome != agent.Answered || e.Values.Text(agent.PutOff) != string(tt.putOff) {
@@ -126,11 +126,11 @@ func TestLineThatIsFullAllTheTime(t *testing.T) {
 	t.Parallel()
 	n := bandwidth.Need{Down: mbit, Echo: farEcho(t, 70*time.Millisecond)}
 	at := serve(t, &iperf3.Server{}, "127.0.0.1:0")
-	if e := bandwidth.Probe(n)(t.Context(), at); e.Outcome != agent.Answered {
+	if e := look(t, n, at); e.Outcome != agent.Answered {
 		t.Errorf("a far server: %v %v", e.Outcome, e.Reason)
 	}
 	n.Usual = 10 * time.Millisecond
-	if e := bandwidth.Probe(n)(t.Context(), at); e.Reason != agent.LineInUse {
+	if e := look(t, n, at); e.Reason != agent.LineInUse {
 		t.Errorf("a near server that takes as long: %v %v", e.Outcome, e.Reason)
 	}
 }
