@@ -122,28 +122,6 @@ func (l *loop) obey(v *vendor) {
 	l.examiner.besides = func() []agent.Evidence { return append(v.evidence(), l.diary.evidence()...) }
 }
 
-// trigger asks for a round. One that is asked for already is enough; only a mere
-// schedule gives way to what somebody waits for and to what has changed.
-func (l *loop) trigger(why agent.Trigger) {
-	for {
-		select {
-		case l.triggers <- why:
-			return
-		default:
-		}
-		if why == agent.OnSchedule {
-			return
-		}
-		select {
-		case before := <-l.triggers:
-			if before != agent.OnSchedule {
-				why = before
-			}
-		default:
-		}
-	}
-}
-
 func (l *loop) run(ctx context.Context) error {
 	l.arrival.await(steps.Plan(l.setup.Profiles, l.uplink != nil))
 	l.show()

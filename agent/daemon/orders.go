@@ -113,3 +113,25 @@ func (l *loop) pace(every time.Duration) {
 
 // jitter is a time between half of d and d, so that a fleet does not act as one.
 func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
+
+// trigger asks for a round. One that is asked for already is enough; only a mere
+// schedule gives way to what somebody waits for and to what has changed.
+func (l *loop) trigger(why agent.Trigger) {
+	for {
+		select {
+		case l.triggers <- why:
+			return
+		default:
+		}
+		if why == agent.OnSchedule {
+			return
+		}
+		select {
+		case before := <-l.triggers:
+			if before != agent.OnSchedule {
+				why = before
+			}
+		default:
+		}
+	}
+}
