@@ -123,8 +123,8 @@ func docOf(t *testing.T, res *iperf3.Result) doc {
 }
 
 // agree compares what two ends say about one direction: the same bytes, rates
-// within 1 %, or 5 % of several streams, whose times stock iperf3 takes from any
-// one of them.
+// within 1 %. Of several streams stock iperf3 takes the time from any one, and on
+// a busy machine one of them begins tens of milliseconds after another.
 func (m mode) agree(t *testing.T, what string, a, b docSum) {
 	t.Helper()
 	if a.Bytes != b.Bytes || a.Bytes == 0 {
@@ -132,7 +132,8 @@ func (m mode) agree(t *testing.T, what string, a, b docSum) {
 	}
 	near := 0.01
 	if m.test.Streams > 1 || m.test.Direction == iperf3.Both {
-		near = 0.05
+		const apart = 0.03 // seconds
+		near = 0.05 + apart*b.BitsPerS/float64(8*max(b.Bytes, 1))
 	}
 	if math.Abs(a.BitsPerS-b.BitsPerS) > near*b.BitsPerS {
 		t.Errorf("%s: %.0f bit/s by one end, %.0f by the other", what, a.BitsPerS, b.BitsPerS)
@@ -153,10 +154,13 @@ func (m mode) check(t *testing.T, client, server doc) {
 	case down:
 		m.agree(t, "sent", c.Sent, s.Sent)
 	}
-	if !m.loose && c.Sent.Bytes != c.Received.Bytes {
+	// Who receives datagrams is told of the end while the last of them still wait in
+	// its socket; on a busy machine these are not counted.
+	late := m.test.UDP && c.Received.Bytes >= c.Sent.Bytes*9/10
+	if !m.loose && !late && c.Sent.Bytes != c.Received.Bytes {
 		t.Errorf("%d bytes sent, %d received", c.Sent.Bytes, c.Received.Bytes)
 	}
-	if want := m.test.Bytes; want > 0 && !m.loose && (c.Received.Bytes < want || c.Received.Bytes > want+128<<10) {
+	if want := m.test.Bytes; want > 0 && !m.loose && !late && (c.Received.Bytes < want || c.Received.Bytes > want+128<<10) {
 		t.Errorf("%d bytes received, want %d", c.Received.Bytes, want)
 	}
 	if want := int64(m.test.Blocks * int64(m.test.Length)); m.test.Blocks > 0 && !m.loose && c.Received.Bytes != want {
