@@ -162,6 +162,7 @@ func TestServerCap(t *testing.T) {
 // A stock server will do; what it does not answer is left open.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	at := stock(t)
 	e := look(t, hd, at)
 	down, _ := e.Values.Num(agent.DownRate)

@@ -48,6 +48,7 @@ func TestEnds(t *testing.T) {
 // What the first direction has shown is kept when the second one is put off.
 func TestHalf(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	n := hd
 	n.Most = 1_800_000 // enough for one direction, and for datagrams
 	e := look(t, n, serve(t, &iperf3.Server{}, "127.0.0.1:0"))
@@ -62,6 +63,7 @@ func TestHalf(t *testing.T) {
 // also where the data budget ends that.
 func TestCapacity(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	capped := func() *iperf3.Server {
 		return &iperf3.Server{Admit: func(context.Context, iperf3.Request) (iperf3.Grant, error) {
 			return iperf3.Grant{Rate: 40 * mbit}, nil
