@@ -150,6 +150,7 @@ func TestOtherEnds(t *testing.T) {
 // The server's own limit is not taken for the line's.
 func TestServerCap(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	at := serve(t, &iperf3.Server{Admit: func(context.Context, iperf3.Request) (iperf3.Grant, error) {
 		return iperf3.Grant{Rate: 2 * mbit}, nil
 	}}, "127.0.0.1:0")

@@ -126,6 +126,7 @@ func farEcho(t *testing.T, after time.Duration) netip.AddrPort {
 // Who keeps the line full all the time shows by how long an answer usually takes.
 func TestLineThatIsFullAllTheTime(t *testing.T) {
 	t.Parallel()
+	whole(t)
 	n := bandwidth.Need{Down: mbit, Echo: farEcho(t, 70*time.Millisecond)}
 	at := serve(t, &iperf3.Server{}, "127.0.0.1:0")
 	if e := look(t, n, at); e.Outcome != agent.Answered {
