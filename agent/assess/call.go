@@ -132,7 +132,7 @@ func turnDPITLS(v *view, pr agent.Profile) []claim {
 	for _, t := range targets(pr, agent.TURN, agent.TCP) {
 		ix := v.looks(t)
 		cut := v.pick(ix, func(e *agent.Evidence) bool {
-			return e.Target.Variant == agent.TLS && (e.Outcome == agent.Refused || e.Outcome == agent.Silent) && afterConnected(e)
+			return e.Target.Variant == agent.TLS && (e.Outcome == agent.Refused || e.Outcome == agent.Silent) && connected(e)
 		})
 		plain := v.pick(ix, func(e *agent.Evidence) bool { return e.Target.Variant == agent.Plain && answered(e) })
 		dtls := v.pick(v.looksAt(targets(pr, agent.TURN, agent.UDP)), func(e *agent.Evidence) bool {
@@ -146,11 +146,6 @@ func turnDPITLS(v *view, pr agent.Profile) []claim {
 		out = append(out, c)
 	}
 	return out
-}
-
-func afterConnected(e *agent.Evidence) bool {
-	_, ok := e.Values.Num(agent.ConnectTime)
-	return ok
 }
 
 // highPortBlock: datagrams leave to ports that rules name, and to no other.
