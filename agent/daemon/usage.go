@@ -1,17 +1,12 @@
 package daemon
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/sprechprobe/sprechprobe/agent/atomicfile"
 	hours "github.com/sprechprobe/sprechprobe/agent/schedule/quiet"
-	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/statefile"
 )
 
 // usage is what measurements have moved, kept over restarts: a budget that a
@@ -39,16 +34,9 @@ type useEntry struct {
 // then the budget begins anew.
 func openUsage(dir string) (*usage, error) {
 	u := &usage{path: filepath.Join(dir, usageFile)}
-	b, err := strict.ReadFile(u.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return u, nil
-	}
 	var entries []useEntry
-	if err == nil {
-		err = json.Unmarshal(b, &entries)
-	}
-	if err != nil {
-		return u, fmt.Errorf("%s: %w", u.path, err)
+	if err := statefile.Read(u.path, &entries); err != nil {
+		return u, err
 	}
 	for _, e := range entries[max(0, len(entries)-maxUses):] {
 		if e.Bytes >= 0 {
@@ -81,16 +69,9 @@ func (u *usage) book(now time.Time, bytes int64) (settle func(bytes int64) error
 }
 
 func (u *usage) keep() error {
-	if u.path == "" {
-		return nil
-	}
 	entries := make([]useEntry, len(u.used))
 	for i, x := range u.used {
 		entries[i] = useEntry(x)
 	}
-	b, err := json.Marshal(entries)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Replace(u.path, b)
+	return statefile.Write(u.path, entries)
 }

@@ -4,16 +4,13 @@
 package restarts
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/sprechprobe/sprechprobe/agent/atomicfile"
-	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/statefile"
 )
 
 const (
@@ -42,15 +39,12 @@ type numbers struct {
 // still good for this run, and the error says why.
 func Begin(dir string) (*Count, error) {
 	c := &Count{path: filepath.Join(dir, file)}
-	b, err := strict.ReadFile(c.path)
-	if err == nil {
-		err = json.Unmarshal(b, &c.n)
+	err := statefile.Read(c.path, &c.n)
+	if err == nil && c.n.Quick < 0 {
+		err = fmt.Errorf("%s: quick starts %d", c.path, c.n.Quick)
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	if err != nil || c.n.Quick < 0 { // torn: it starts again, which does no harm
-		err = fmt.Errorf("%s: %w", c.path, errors.Join(err, errors.New("begins again at 1")))
+	if err != nil { // torn: it starts again, which does no harm
+		err = fmt.Errorf("%w; the count begins again at 1", err)
 		c.n = numbers{}
 	}
 	c.n.Starts++
@@ -58,13 +52,7 @@ func Begin(dir string) (*Count, error) {
 	return c, errors.Join(err, c.keep())
 }
 
-func (c *Count) keep() error {
-	b, err := json.Marshal(c.n)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Replace(c.path, b)
-}
+func (c *Count) keep() error { return statefile.Write(c.path, c.n) }
 
 // Starts is how often the program has started on this box, this time included.
 func (c *Count) Starts() uint64 {

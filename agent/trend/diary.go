@@ -1,17 +1,12 @@
 package trend
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/sprechprobe/sprechprobe/agent/atomicfile"
-	"github.com/sprechprobe/sprechprobe/agent/strict"
+	"github.com/sprechprobe/sprechprobe/agent/statefile"
 )
 
 // Diary keeps the looks of two weeks over restarts. It may be used by several at
@@ -43,16 +38,9 @@ func Open(dir string) (*Diary, error) {
 		return &Diary{}, nil
 	}
 	d := &Diary{path: filepath.Join(dir, diaryFile)}
-	b, err := strict.ReadFile(d.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return d, nil
-	}
 	var entries []entry
-	if err == nil {
-		err = json.Unmarshal(b, &entries)
-	}
-	if err != nil {
-		return d, fmt.Errorf("%s: %w", d.path, err)
+	if err := statefile.Read(d.path, &entries); err != nil {
+		return d, err
 	}
 	for _, e := range entries[max(0, len(entries)-maxLooks):] {
 		d.looks = append(d.looks, Look(e))
@@ -71,18 +59,11 @@ func (d *Diary) Note(look Look) error {
 	look.At = look.At.UTC().Truncate(time.Second)
 	d.looks = append(d.looks, look)
 	d.looks = d.looks[max(0, len(d.looks)-maxLooks):]
-	if d.path == "" {
-		return nil
-	}
 	entries := make([]entry, len(d.looks))
 	for i, l := range d.looks {
 		entries[i] = entry(l)
 	}
-	b, err := json.Marshal(entries)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Replace(d.path, b)
+	return statefile.Write(d.path, entries)
 }
 
 // Find finds the hours in which the line is regularly poor.
