@@ -20,7 +20,8 @@ import (
 
 const reflectArgs = `[flags]
   --listen ADDR          where to listen, TCP and UDP (default :5201)
-  --rate RATE            of all tests together, each direction (default 1G)
+  --rate RATE            of all tests together, each direction (default 1G); a datagram counts
+                         as 500 bytes at least
   --test-rate RATE       of one test, each direction (default as --rate)
   --test-time DURATION   the longest test (default 1m)
   --tests N              tests at once (default 100)

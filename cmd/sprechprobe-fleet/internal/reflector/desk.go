@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -14,7 +15,7 @@ import (
 
 // Limits bound what tests may take. Zero values mean the defaults.
 type Limits struct {
-	Rate     int64         // bit/s of all tests together, each direction; 0: 1 Gbit/s
+	Rate     int64         // bit/s of all tests together, each direction, where a datagram counts as at least 500 bytes; 0: 1 Gbit/s
 	TestRate int64         // bit/s of one test, each direction; 0: as Rate
 	TestTime time.Duration // of one test with everything; 0: a minute
 	Tests    int           // at once; 0: 100
@@ -25,6 +26,7 @@ func (l Limits) filled() Limits {
 	if l.Rate <= 0 {
 		l.Rate = 1_000_000_000
 	}
+	l.Rate = min(l.Rate, maxRate)
 	if l.TestRate <= 0 || l.TestRate > l.Rate {
 		l.TestRate = l.Rate
 	}
@@ -46,6 +48,10 @@ const (
 	early     = 2 * time.Second  // a client may come so much before its lease
 	tardy     = 10 * time.Second // or after it
 	again     = time.Minute      // when to ask again where there is no lease to be had
+
+	// least is what a datagram counts as, bytes: a small one costs us no less.
+	least   = 500
+	maxRate = 1e15 // bit/s, which floating point still counts one by one
 )
 
 // booking is a test that runs, or a lease: a promise of one test after the other
@@ -126,7 +132,23 @@ func (d *desk) of(source netip.Addr, leases bool) (n int) {
 	return n
 }
 
-// rateOf is what a test wants, each direction, and may have.
+// counted is a rate of payload as it counts against the limits.
+func counted(rate int64, t iperf3.Test) int64 {
+	return int64(math.Ceil(min(float64(rate)/worth(t), maxRate)))
+}
+
+// paid is the rate of payload that a test gets for what was counted.
+func paid(rate int64, t iperf3.Test) int64 { return int64(float64(rate) * worth(t)) }
+
+// worth is the part of what a test's packets count as that is payload.
+func worth(t iperf3.Test) float64 {
+	if !t.UDP || t.Length <= 0 || t.Length >= least {
+		return 1
+	}
+	return float64(t.Length) / least
+}
+
+// rateOf is what a test wants, each direction, and may have; both as they count.
 func (d *desk) rateOf(t iperf3.Test) (want, may int64) {
 	want = max(t.Rate, 0)
 	if streams := int64(t.Streams); want > d.Rate/streams {
@@ -137,6 +159,7 @@ func (d *desk) rateOf(t iperf3.Test) (want, may int64) {
 	if want == 0 {
 		want = d.Rate
 	}
+	want = counted(want, t)
 	return want, min(want, d.TestRate)
 }
 
@@ -166,7 +189,7 @@ func (d *desk) Admit(_ context.Context, q iperf3.Request) (iperf3.Grant, error) 
 		d.books = append(d.books, b)
 	}
 	b.used, b.busy = true, true
-	return iperf3.Grant{Rate: b.rate, Time: d.TestTime, Done: func() { d.done(b) }}, nil
+	return iperf3.Grant{Rate: paid(b.rate, q.Test), Time: d.TestTime, Done: func() { d.done(b) }}, nil
 }
 
 // redeem finds the lease that a test shows, nil if it shows none that holds now.
