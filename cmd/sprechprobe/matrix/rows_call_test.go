@@ -33,6 +33,8 @@ var calls = []row{
 	{id: "N41", what: "application control cuts TLS to the relay", notes: "turn-dpi-tls:unknown", caps: "ooo", verdict: agent.Ready, inject: func(s *scene) {
 		s.later(s.Router.Divert("tcp dport 5349", middlebox.ResetAfterHello(s.Router.Dial, func(string, int) bool { return true })))
 	}},
+	{id: "N42", what: "the relay does not take the box's own password", notes: "turn-auth:vendor", caps: "ooo", verdict: agent.Ready,
+		look: func(s *scene) agent.Report { return s.checkWith(s.knownBy("mistyped")) }},
 	{id: "D13c", what: "3 % lost on the way to the relay", want: "loss:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
 		inject: func(s *scene) { s.block("udp dport 5349 numgen inc mod 33 == 0", "drop") }},
 	{id: "D14", what: "40 ms more on either way for some packets, and not for others", want: "jitter:unknown", caps: "lll", verdict: agent.VerdictLimited, look: (*scene).rehearse,
@@ -58,10 +60,12 @@ func TestCalls(t *testing.T) { play(t, practice.Plan{}, calls) }
 var known = webrtc.Credentials{Username: internet.User, Password: internet.Password}
 
 // known are the box's own credentials at the relay, as its configuration has them.
-func (s *scene) known() string {
+func (s *scene) known() string { return s.knownBy(internet.Password) }
+
+func (s *scene) knownBy(password string) string {
 	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "password")
-	if err := os.WriteFile(file, []byte(internet.Password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	return fmt.Sprintf("[relay]\nusername = %q\npassword_file = %q\n", internet.User, file)
