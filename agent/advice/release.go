@@ -186,13 +186,20 @@ func portsOf(t agent.Target) string {
 
 // proves reports whether e shows that t did not get through.
 func proves(e agent.Evidence, t agent.Target) bool {
-	if e.Outcome == agent.Answered || e.Outcome == agent.NotLooked || e.Target.Transport != t.Transport {
+	if !shut(e) || e.Target.Transport != t.Transport {
 		return false
 	}
 	if !covers(t, e.Target.Port) && !slices.Contains(t.AltPorts, e.Target.Port) {
 		return false
 	}
 	return e.Target.Host == t.Host || e.Target.Host == "" && t.Pinned(e.Target.Addr)
+}
+
+// shut reports whether e shows that something did not get through: all of it, or
+// some ports of a range that otherwise answers.
+func shut(e agent.Evidence) bool {
+	barred, _ := e.Values.Num(agent.Barred)
+	return e.Outcome > agent.Answered || e.Outcome == agent.Answered && barred > 0
 }
 
 // fromArgs makes the lines of a finding whose profile is not at hand: one for
@@ -230,7 +237,7 @@ func destsOf(hosts, addrs []string) []dest {
 func failures(f agent.Finding, r agent.Report, transport string) []int {
 	var out []int
 	for _, i := range f.Evidence {
-		if i >= 0 && i < len(r.Evidence) && r.Evidence[i].Outcome > agent.Answered &&
+		if i >= 0 && i < len(r.Evidence) && shut(r.Evidence[i]) &&
 			strings.Contains(transport, strings.ToUpper(string(r.Evidence[i].Target.Transport))) {
 			out = append(out, i)
 		}

@@ -71,8 +71,10 @@ func TestRequestLines(t *testing.T) {
 		{
 			name: "range in part",
 			f: finding(agent.PortRangePartial, agent.Major, agent.CausePractice,
-				map[string]string{"host": meet, "ports": "10000-20000", "transport": "udp", "blocked": "15000, 20000"}),
-			want: []string{"Zielport   10000-20000", "Protokoll  UDP"}, not: []string{"Protokoll  TCP"}, n: 1,
+				map[string]string{"host": meet, "ports": "10000-20000", "transport": "udp", "blocked": "15000, 20000"}, 0),
+			es: []agent.Evidence{agent.See(agent.ProbePorts, target(meet, "198.51.100.40", 10000, agent.UDP), agent.Answered, "").
+				With(agent.Barred, 2).With(agent.BarredPorts, "15000 20000")},
+			want: []string{meet + ", bei der Messung 198.51.100.40", "Zielport   10000-20000", "Protokoll  UDP"}, not: []string{"Protokoll  TCP"}, n: 1,
 		},
 		{
 			name: "a host that no profile knows",

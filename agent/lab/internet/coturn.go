@@ -29,6 +29,7 @@ type Relay struct {
 	STUNOnly                    bool
 	Quota                       int    // allocations at a time, 0 is any number
 	Secret                      string // of TURN REST credentials, instead of User
+	Open                        bool   // asks for no credentials
 	Expired                     bool   // the certificate, since yesterday
 	More                        []string
 }
@@ -101,7 +102,9 @@ func (c *Coturn) args(r Relay) []string {
 	for _, a := range c.addrs {
 		args = append(args, "--listening-ip="+a)
 	}
-	if r.Secret != "" {
+	if r.Open {
+		args = append(args, "--no-auth")
+	} else if r.Secret != "" {
 		args = append(args, "--use-auth-secret", "--static-auth-secret="+r.Secret)
 	} else {
 		args = append(args, "--lt-cred-mech", "--user="+User+":"+Password)

@@ -23,7 +23,13 @@ const (
 	FullCone       NAT = "full cone"           // and lets everybody answer, to the box only
 	Symmetric      NAT = "random,fully-random" // another port for each destination
 	NoNAT          NAT = "none"
+	// TwoAddresses gives connections two public addresses in turn, as a router with
+	// two lines does.
+	TwoAddresses NAT = "two addresses"
 )
+
+// otherWAN is the router's second public address.
+const otherWAN = "198.18.64.3"
 
 // Router is a Linux router whose rules and options change while packets flow.
 type Router struct {
@@ -99,11 +105,15 @@ func (r *Router) SetNAT(n NAT) {
 	r.t.Helper()
 	cmds := []string{"flush chain inet practice outward", "flush chain inet practice guest"}
 	if n != NoNAT {
-		how := ""
-		if n == Symmetric {
-			how = string(n)
+		how := "masquerade"
+		switch n {
+		case Symmetric:
+			how += " " + string(n)
+		case TwoAddresses:
+			r.IP("address replace " + otherWAN + "/24 dev " + r.outside)
+			how = "snat ip to numgen inc mod 2 map { 0 : 198.18.64.2, 1 : " + otherWAN + " }"
 		}
-		cmds = append(cmds, fmt.Sprintf("add rule inet practice outward meta nfproto ipv4 oifname %s masquerade %s", r.outside, how))
+		cmds = append(cmds, fmt.Sprintf("add rule inet practice outward meta nfproto ipv4 oifname %s %s", r.outside, how))
 	}
 	if n == FullCone {
 		cmds = append(cmds, fmt.Sprintf("add rule inet practice guest iifname %s meta nfproto ipv4 udp dport 1024-65535 dnat ip to %s", r.outside, r.guest))

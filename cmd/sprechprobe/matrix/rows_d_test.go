@@ -42,6 +42,10 @@ var degraded = []row{
 		inject: func(s *scene) { s.block("tcp dport 5349", "drop") }},
 	{id: "D05r", what: "TURN over TCP reset by the firewall in the server's name", want: "turn-tcp-block", caps: "ooo", asks: []string{askTURNTCP},
 		inject: func(s *scene) { s.block("tcp dport 5349", "reject with tcp reset") }},
+	{id: "D04v", what: "the relay's UDP port closed at the server", want: "turn-udp-server:vendor", caps: "olo",
+		inject: func(s *scene) { s.closedAtServer("udp dport 5349") }},
+	{id: "D05v", what: "the relay's TCP port closed at the server", want: "turn-tcp-server:vendor", caps: "ooo",
+		inject: func(s *scene) { s.closedAtServer("tcp dport 5349") }},
 	{id: "D06", what: "no relay", want: "turn-all-block", caps: "onl", asks: []string{askTURNUDP, askTURNTCP},
 		inject: func(s *scene) { s.block("th dport 5349", "drop") }},
 	{id: "D07", what: "application control cuts plain TURN over TCP", want: "turn-dpi-plain", caps: "olo", inject: func(s *scene) {
@@ -81,6 +85,9 @@ var degraded = []row{
 		inject: func(s *scene) { s.relay(internet.Relay{Expired: true}) }},
 	{id: "D27", what: "more than 150 UDP packets a second dropped", want: "udp-rate-limited", caps: "lll", hd: agent.No,
 		inject: func(s *scene) { s.block("udp dport { 3478, 5349 } limit rate over 150/second", "drop") }},
+	{id: "D32", what: "the upper half of a port range rejected", profile: "zpp-hd", want: "portrange-partial", caps: "l--",
+		asks:   []string{"UDP 10000-20000 stun.zpp-hd.meetone.io"},
+		inject: func(s *scene) { s.block("udp dport 15000-20000", "reject with icmp admin-prohibited") }},
 	{id: "D23", what: "powerline between switch and router", want: "lan-unstable", caps: "lll", inject: func(s *scene) {
 		s.LANLine.Set(practice.Quality{RTT: 20 * time.Millisecond, Jitter: 50 * time.Millisecond, Loss: 0.02, Burst: 4})
 		s.later(func() { s.LANLine.Set(practice.Quality{}) })
@@ -230,6 +237,11 @@ func as(v agent.Verdict, rows []row) []row {
 		out[i] = r
 	}
 	return out
+}
+
+// closedAtServer sends what goes to the relay to a port of it that is closed.
+func (s *scene) closedAtServer(match string) {
+	s.later(s.Core.Rule(practice.Diverted, "ip daddr "+internet.TURNAddr.String()+" "+match, "dnat ip to "+internet.TURNAddr.String()+":9").Remove)
 }
 
 // resolve is what the practice's own resolver does to names.

@@ -83,6 +83,13 @@ var healthy = []row{
 		s.Internet.Range(internet.Dropped, internet.Closed)
 		s.later(func() { s.Internet.Range(internet.Closed, internet.Closed) })
 	}},
+	{id: "N43", what: "the TCP part of a port range rejected, which no browser needs", profile: "zpp-hd", caps: "o--", notes: "portrange-block-tcp",
+		inject: func(s *scene) { s.block("tcp dport 10000-20000", "reject with icmp admin-prohibited") }},
+	{id: "N44", what: "a relay that asks for no credentials", notes: "turn-open:vendor", inject: func(s *scene) { s.relay(internet.Relay{Open: true}) }},
+	{id: "N45", what: "a router with two public addresses", notes: "nat-ip-flap", caps: "loo", inject: func(s *scene) {
+		s.Router.SetNAT(practice.TwoAddresses)
+		s.later(func() { s.Router.SetNAT(practice.PortPreserving) })
+	}},
 	{id: "N32", what: "certificate for five days more", notes: "cert-soon:vendor", inject: func(s *scene) {
 		s.Internet.Web.Show(internet.Page{Cert: s.Internet.Leaf(time.Now().AddDate(0, 0, 5))})
 		s.later(func() { s.Internet.Web.Show(internet.Page{}) })
