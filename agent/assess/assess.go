@@ -98,6 +98,7 @@ type claim struct {
 	harms agent.Capabilities // nil: what the row says
 	info  bool               // only worth knowing, whatever the row says
 	open  bool               // whose fault it is remains open, whatever the row says
+	part  bool               // explains what it names and no more: hides nothing
 }
 
 // claims runs the rule table in order. A rule that a raised code masks, for the
@@ -127,7 +128,7 @@ func (v *view) profilesFor(r rule) []agent.Profile {
 
 func masked(r rule, profile string, raised []claim) bool {
 	return slices.ContainsFunc(raised, func(c claim) bool {
-		return (c.Profile == "" || c.Profile == profile) && slices.Contains(r.maskedBy, c.Code)
+		return !c.part && (c.Profile == "" || c.Profile == profile) && slices.Contains(r.maskedBy, c.Code)
 	})
 }
 

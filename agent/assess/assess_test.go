@@ -501,6 +501,12 @@ var matrix = []struct {
 		edit: func(w *world) {
 			w.on("tcp", becomes(agent.NotLooked, agent.LocalReject)).on("udp", becomes(agent.NotLooked, agent.LocalReject))
 		}},
+	{id: "own firewall in front of the relay only", want: "route-local", verdict: "ready", caps: "o?o", cause: agent.CauseBox,
+		edit: func(w *world) { w.on("turn", becomes(agent.NotLooked, agent.LocalReject)) }},
+	{id: "own firewall in front of the relay, and a fault of the practice", want: "https-block https-block route-local", verdict: "blocked", caps: "nnn",
+		edit: func(w *world) {
+			w.on("turn", becomes(agent.NotLooked, agent.LocalReject)).on("web", becomes(agent.Silent, agent.Timeout))
+		}},
 	{id: "nothing could be looked at", want: "", verdict: "unknown", caps: "???",
 		edit: func(w *world) {
 			w.on("tcp", becomes(agent.NotLooked, agent.Cancelled)).on("udp", becomes(agent.NotLooked, agent.Cancelled))

@@ -75,14 +75,26 @@ func gatewayUnreachable(v *view, _ agent.Profile) []claim {
 	return one(found([]int{i}, "", "gateway", v.evidence[i].Values.Text(agent.Gateway)))
 }
 
-// routeLocal: the box's own kernel refuses every way out.
+// routeLocal: the box's own kernel refuses every way out, or the way to some
+// addresses: then that is all that it explains. A box without IPv6 has no route
+// there and lacks nothing.
 func routeLocal(v *view, _ agent.Profile) []claim {
 	ix := v.where(func(e *agent.Evidence) bool { return remote(e) && e.Target.Addr.IsValid() })
-	own := func(e *agent.Evidence) bool { return e.Reason == agent.LocalReject || e.Reason == agent.NoRoute }
-	if !v.all(ix, own) {
+	own := func(e *agent.Evidence) bool {
+		return e.Reason == agent.LocalReject || e.Reason == agent.NoRoute
+	}
+	if v.all(ix, own) {
+		return one(found(ix, "", "host", v.hosts(ix[:1])))
+	}
+	shut := v.pick(ix, func(e *agent.Evidence) bool {
+		return own(e) && (e.Reason == agent.LocalReject || e.Target.Addr.Unmap().Is4())
+	})
+	if len(shut) == 0 {
 		return nil
 	}
-	return one(found(ix, "", "host", v.hosts(ix[:1])))
+	c := found(shut, "", "host", v.hosts(shut))
+	c.Severity, c.part = agent.Minor, true
+	return one(c)
 }
 
 // attempts are the looks at something beyond the practice that really went out.

@@ -3,12 +3,14 @@ package matrix
 import (
 	"net/netip"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab"
 	"github.com/sprechprobe/sprechprobe/agent/lab/impair"
 	"github.com/sprechprobe/sprechprobe/agent/lab/internet"
 	"github.com/sprechprobe/sprechprobe/agent/lab/middlebox"
@@ -209,6 +211,35 @@ var offline = []row{
 		s.box("address flush dev eth0")
 		s.later(func() { s.box("address add 192.168.178.20/24 dev eth0\nroute add default via 192.168.178.1") })
 	}},
+}
+
+// What the box cannot know, it does not say.
+var unjudged = []row{
+	{id: "P08", what: "the box has no route of its own", want: "route-local:box", verdict: agent.VerdictUnknown, caps: "???", inject: func(s *scene) {
+		s.box("route replace unreachable 0.0.0.0/1\nroute replace unreachable 128.0.0.0/1")
+		s.later(func() { s.box("route del unreachable 0.0.0.0/1\nroute del unreachable 128.0.0.0/1") })
+	}},
+	{id: "P09", what: "the box's own firewall lets nothing out", want: "route-local:box", verdict: agent.VerdictUnknown, caps: "???", inject: func(s *scene) {
+		s.own("ip daddr != 192.168.178.0/24")
+	}},
+	{id: "P10", what: "the box's own firewall bars the service, but for group servers", want: "route-local:box", verdict: agent.VerdictUnknown, caps: "???",
+		inject: func(s *scene) { s.own("ip daddr 198.18.0.0/15") }},
+}
+
+func TestUnjudged(t *testing.T) { play(t, practice.Plan{}, unjudged) }
+
+// own has the box's own firewall reject what matches.
+func (s *scene) own(match string) {
+	s.t.Helper()
+	nft := func(script string) {
+		c := exec.Command(lab.Program(s.t, "nft", "nftables"), "-f", "-")
+		c.Stdin = strings.NewReader(script)
+		if out, err := c.CombinedOutput(); err != nil {
+			s.t.Fatalf("nft: %v\n%s", err, out)
+		}
+	}
+	nft("add table inet own\nadd chain inet own out { type filter hook output priority 0; }\nadd rule inet own out " + match + " reject with icmp admin-prohibited")
+	s.later(func() { nft("delete table inet own") })
 }
 
 func TestDegraded(t *testing.T) { play(t, practice.Plan{}, as(agent.VerdictLimited, degraded)) }
