@@ -88,7 +88,7 @@ func shown(conn *dtls.Conn) []*x509.Certificate {
 }
 
 // tap passes DTLS records on and remembers what a failed handshake does not
-// tell: what had come in, and how the line itself failed. Datagrams that are
+// tell: what had gone out and come in, and how the line itself failed. Datagrams that are
 // no DTLS are dropped (RFC 6347 section 4.1.2.7), lest one of them end the
 // handshake.
 type tap struct {
@@ -97,6 +97,19 @@ type tap struct {
 	mu                     sync.Mutex
 	records, aliens, fatal bool
 	err                    error
+	left                   bool  // a datagram went out
+	unsent                 error // of the first that did not
+}
+
+func (t *tap) Write(b []byte) (int, error) {
+	n, err := t.Conn.Write(b)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.left = t.left || err == nil
+	if t.unsent == nil {
+		t.unsent = err
+	}
+	return n, err
 }
 
 func (t *tap) Read(b []byte) (int, error) {
@@ -144,6 +157,8 @@ func (t *tap) explain(e agent.Evidence, late bool) agent.Evidence {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
+	case !t.left && t.unsent != nil:
+		return ended(e, reach.Classify(t.unsent, e.Target.Addr))
 	case t.err != nil:
 		return ended(e, reach.Classify(t.err, e.Target.Addr))
 	case t.fatal:
