@@ -44,6 +44,7 @@ type Box struct {
 	BlockedAt     time.Time    `json:"blocked_at,omitzero"`
 	Queued        int          `json:"queued_count"`  // reports that wait in the box
 	Dropped       int64        `json:"dropped_count"` // reports that the box has lost
+	Twin          bool         `json:"twin"`          // two machines speak as this box: a copied card
 	Behind        bool         `json:"behind"`        // the newest report waits there: capabilities and findings are of the past
 }
 
@@ -84,7 +85,7 @@ func boxOf(b registry.Box, lang advice.Lang) Box {
 		Capabilities: r.Capabilities, Findings: r.Findings, Version: clean(r.Box.Version), Clock: r.Stamp.Clock,
 		EventAt: b.EventAt, ArrivedAt: b.ArrivedAt, FirstSeenAt: b.FirstSeen, IntervalS: b.Interval.Seconds(), Boot: b.Boot, Seq: r.Seq,
 		Reports: b.Reports, Duplicates: b.Duplicates, Late: b.Late, Unreadable: b.Unreadable,
-		Queued: b.Beat.Queued, Dropped: b.Beat.Dropped, Behind: b.Behind(),
+		Queued: b.Beat.Queued, Dropped: b.Beat.Dropped, Behind: b.Behind(), Twin: b.Twin(),
 	}
 	if b.Blocked() {
 		a.BlockedReason, a.BlockedAt = b.Call.Reason, b.Call.At

@@ -70,6 +70,8 @@ func before(live registry.Box, l labels, lang advice.Lang, now time.Time) string
 	switch {
 	case live.Blocked():
 		return fmt.Sprintf(l.Blocked, advice.ReasonWord(live.Call.Reason, lang)) + ", " + l.ago(now.Sub(live.Call.At).Truncate(time.Minute))
+	case live.Twin():
+		return l.Twin
 	case live.Behind():
 		return fmt.Sprintf(l.Behind, advice.VerdictWord(live.Verdict(), lang))
 	}

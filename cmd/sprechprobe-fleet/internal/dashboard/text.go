@@ -14,7 +14,7 @@ type labels struct {
 	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Off, NoScript, Logout,
 	Waiting, MoreWaiting, Asked, Calling,
 	State, Practice, Findings, Changed, Heard, Provider, Finding, Cause, Profile, Tenant, ISP, Any, QuietFor, Reset, Hits, Download,
-	Incident, IncidentVendor, IncidentISP, IncidentBoxes, Behind, More, Busy string
+	Incident, IncidentVendor, IncidentISP, IncidentBoxes, Behind, Twin, More, Busy string
 
 	// The page of one box.
 	Range, Day, Week, Month, Harm, Staff, Evidence, Log, LogNone, Began, Ended,
@@ -57,7 +57,9 @@ var german = labels{
 	Finding: "Befund", Cause: "Ursache", Profile: "Dienst", Tenant: "Kunde", ISP: "Anbieter", Any: "egal", QuietFor: "Schweigt seit über", Reset: "Auswahl aufheben",
 	Hits: "%d Treffer", Download: "Als CSV-Datei", Incident: "Störung", IncidentVendor: "Störung beim Dienst: %s.",
 	IncidentISP: "Störung beim Anbieter %s: %s.", IncidentBoxes: "%d Boxen betroffen", More: "und %d weitere",
-	Behind: "neuere Meldung wartet in der Box: %s", Busy: "Die Datenbank antwortet nicht. Bitte gleich noch einmal versuchen.",
+	Behind: "neuere Meldung wartet in der Box: %s",
+	Twin:   "zwei Boxen melden sich unter diesem Namen (kopierte Speicherkarte?)",
+	Busy:   "Die Datenbank antwortet nicht. Bitte gleich noch einmal versuchen.",
 
 	Range: "Zeitraum", Day: "24 Stunden", Week: "7 Tage", Month: "30 Tage", Harm: "Folge", Staff: "Für die Praxis",
 	Evidence: "Nachweis", Log: "Änderungen", LogNone: "In diesem Zeitraum hat sich nichts geändert.",
@@ -102,7 +104,9 @@ var english = labels{
 	Finding: "Finding", Cause: "Cause", Profile: "Service", Tenant: "Customer", ISP: "Provider", Any: "any", QuietFor: "Silent for more than", Reset: "Clear selection",
 	Hits: "%d found", Download: "As a CSV file", Incident: "Outage", IncidentVendor: "Outage of the service: %s.",
 	IncidentISP: "Outage at the provider %s: %s.", IncidentBoxes: "%d boxes affected", More: "and %d more",
-	Behind: "a newer report waits in the box: %s", Busy: "The database does not answer. Please try again in a moment.",
+	Behind: "a newer report waits in the box: %s",
+	Twin:   "two boxes report under this name (a copied card?)",
+	Busy:   "The database does not answer. Please try again in a moment.",
 
 	Range: "Period", Day: "24 hours", Week: "7 days", Month: "30 days", Harm: "Effect", Staff: "For the practice",
 	Evidence: "Proof", Log: "Changes", LogNone: "Nothing changed in this period.",

@@ -24,6 +24,8 @@ const (
 	// beatLeast and beatMost bound what a box may say about its beats.
 	beatLeast = 10 * time.Second
 	beatMost  = time.Hour
+	// twins is how long two boxes with one key are told of after the last sign.
+	twins = 15 * time.Minute
 )
 
 // entry is a box with what is needed to judge its next report.
@@ -33,6 +35,8 @@ type entry struct {
 	seen     []mark
 	gaps     []time.Duration
 	beat     beat
+	other    string // the run that beat before the one that beats
+	turns    int    // how often in a row one of these two followed the other
 }
 
 // mark knows a report however often it comes.
@@ -115,7 +119,21 @@ func proven(r agent.Report) agent.Report {
 // hear takes a beat. It comes by no stream, so that it is of now.
 func (e *entry) hear(b fleet.Beat, boot string, arrived time.Time) {
 	e.heard(arrived)
+	if boot != e.BeatBoot {
+		e.turn(boot, arrived)
+	}
 	e.Beat, e.BeatBoot, e.BeatAt = b, boot, arrived
+}
+
+// turn notes that another run beats now. A program that has ended beats no more:
+// where two take turns, both live. A beat that was long on its way makes two turns.
+func (e *entry) turn(boot string, arrived time.Time) {
+	if boot == "" || boot != e.other {
+		e.turns = 0
+	} else if e.turns++; e.turns > 2 {
+		e.TwinAt = arrived
+	}
+	e.other = e.BeatBoot
 }
 
 // past reports whether a report waited so long that the box has told of a newer

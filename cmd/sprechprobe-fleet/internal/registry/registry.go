@@ -40,6 +40,7 @@ type Box struct {
 	Beat     fleet.Beat // the newest one; Schema empty: none, or none for long
 	BeatBoot string     // the run that sent it
 	BeatAt   time.Time  // when it came
+	TwinAt   time.Time  // when two boxes last spoke in turn as this one; zero: never
 
 	Revision uint64 // changes with everything above
 }
@@ -54,6 +55,10 @@ type Call struct {
 // Blocked reports whether the box is alive and cannot get through: it has called
 // since it last reported.
 func (b Box) Blocked() bool { return b.Call.At.After(b.ArrivedAt) }
+
+// Twin reports whether two machines speak as this box: somebody has copied its card,
+// and with it its key.
+func (b Box) Twin() bool { return b.ArrivedAt.Sub(b.TwinAt) < twins }
 
 // Behind reports whether the box has made a newer report than the one shown,
 // which waits behind others.

@@ -441,3 +441,30 @@ func TestTroubled(t *testing.T) {
 		t.Errorf("after it reported again: %d", len(all))
 	}
 }
+
+// Two boxes from copies of one card are told from one box that starts again, and
+// forgotten once one of them is gone.
+func TestTwins(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		runs string // that beat, a minute apart
+		want bool
+	}{
+		{"one box", "aaaaaa", false},
+		{"a box that starts again and again", "abcdefg", false},
+		{"a beat that was long on its way", "aababbbb", false},
+		{"two boxes", "ababa", true},
+		{"two boxes that beat unevenly", "aabbabba", true},
+		{"one of them was switched off long ago", "ababa" + strings.Repeat("b", 16), false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, 10)
+			for i, run := range strings.Split(tt.runs, "") {
+				b.beat(run, 1, agent.Ready, 60*i, 60*i)
+			}
+			if got := b.one().Twin(); got != tt.want {
+				t.Errorf("twin %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
