@@ -5,7 +5,8 @@ package incident
 
 import (
 	"cmp"
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"math"
 	"slices"
@@ -25,7 +26,7 @@ type Box struct {
 
 // Incident is one fault that is no practice's own.
 type Incident struct {
-	ID      string // stays while the incident lasts
+	ID      string // the same for all who watch, and when the same thing breaks again
 	Target  string // what is not reached, or the finding's code where there is no target
 	Cause   agent.Cause
 	ISP     string // whose, where the cause is the provider's
@@ -63,7 +64,6 @@ const (
 type Watch struct {
 	usual map[string]float64 // share of boxes that fail at a target by their own faults
 	open  map[string]*episode
-	begun int
 }
 
 // episode is an incident, or what may become one.
@@ -115,13 +115,19 @@ func (w *Watch) Look(now time.Time, boxes []Box) (open, ended []Incident) {
 
 func (i Incident) key() string { return i.Target + " " + i.Cause.String() + " " + i.ISP }
 
+// id is made of what an incident is, so that programs that watch beside each other,
+// or after each other, mean the same by it.
+func id(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(sum[:8])
+}
+
 // note enters that boxes agree.
 func (w *Watch) note(now time.Time, key string, i Incident) {
 	e := w.open[key]
 	if e == nil {
-		w.begun++
 		e = &episode{Incident: i, first: now}
-		e.ID = fmt.Sprintf("%d-%d", now.Unix(), w.begun)
+		e.ID = id(key)
 		w.open[key] = e
 	}
 	e.last, e.Boxes, e.Of = now, i.Boxes, i.Of

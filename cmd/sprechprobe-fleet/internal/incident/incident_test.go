@@ -102,6 +102,28 @@ func TestAnIncidentBeginsAndEndsOnce(t *testing.T) {
 	}
 }
 
+// Programs that watch beside each other, or after a restart, mean the same by an id.
+func TestAnIncidentIsTheSameForAllWhoWatch(t *testing.T) {
+	seen := func(first time.Duration, isp string) string {
+		var w incident.Watch
+		bad := join(boxes(isp, 20, 20, noon), boxes("other", 20, 0, noon), boxes("third", 20, 0, noon))
+		var open []incident.Incident
+		for i := range 3 {
+			open, _ = w.Look(noon.Add(first+time.Duration(i)*time.Minute), bad)
+		}
+		if len(open) != 1 {
+			t.Fatalf("%d incidents, want 1", len(open))
+		}
+		return open[0].ID
+	}
+	if a, b := seen(0, "a"), seen(7*time.Minute, "a"); a != b {
+		t.Errorf("%s and %s are one incident", a, b)
+	}
+	if a, b := seen(0, "a"), seen(0, "b"); a == b {
+		t.Errorf("two incidents are both %s", a)
+	}
+}
+
 func TestAPracticesOwnFaultStays(t *testing.T) {
 	open := []incident.Incident{{Target: turn, Cause: agent.CauseVendor, FromAt: noon}, {Target: "wan-down", Cause: agent.CauseISP, ISP: "a", FromAt: noon}}
 	wan := agent.Finding{Code: agent.WANDown, Severity: agent.Critical, Cause: agent.CauseISP, SinceAt: noon}
