@@ -26,6 +26,7 @@ var layers = map[string][]string{
 	"agent/lab/impair":               {"agent/lab"},
 	"agent/lab/middlebox":            {"agent/lab/pki"},
 	"agent/lab/faketime":             {"agent/lab"},
+	"agent/lab/postgres":             {"agent/lab"},
 	"agent/lab/practice":             {"agent/lab", "agent/lab/..."},
 	"agent/reach":                    {"agent"},
 	"agent/trust":                    {"agent", "agent/reach"},
