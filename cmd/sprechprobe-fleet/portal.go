@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -117,7 +118,6 @@ func (p *portalFlags) listen() (net.Listener, error) {
 const (
 	accessFile = "access.json"
 	auditFile  = "audit.jsonl"
-	alertsFile = "alerts.json"
 )
 
 func (p *portalFlags) accessDir() (string, error) {
@@ -204,9 +204,7 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	if out.alerts, err = p.alerts(at, of, m); err != nil {
-		return nil, err
-	}
+	out.alerts = p.alerts(at, of, m)
 	programs, err := api.New(api.Config{Boxes: of.registry, Incidents: of.common, Audit: deeds, Log: of.log})
 	if err != nil {
 		return nil, err
@@ -225,14 +223,13 @@ func (of parts) common() []alert.Incident {
 }
 
 // alerts makes what tells the webhooks; nil: there is none.
-func (p *portalFlags) alerts(at net.Addr, of parts, m *metrics.Metrics) (*alert.Alerter, error) {
+func (p *portalFlags) alerts(at net.Addr, of parts, m *metrics.Metrics) *alert.Alerter {
 	if len(of.settings.Webhooks) == 0 {
-		return nil, nil
-	}
-	dir, err := p.accessDir()
-	if err != nil {
-		return nil, err
+		return nil
 	}
 	return alert.New(alert.Config{Boxes: of.registry.Boxes, Incidents: of.common, Bus: of.bus, Webhooks: of.settings.Webhooks, Rules: of.settings.Rules,
-		File: filepath.Join(dir, alertsFile), Base: p.base(at), Count: m.Delivery, Log: of.log})
+		Alone: func(ctx context.Context, do func(context.Context, []byte, func([]byte) error)) {
+			of.history.Alone(ctx, "alerts", do)
+		},
+		Base: p.base(at), Count: m.Delivery, Log: of.log})
 }

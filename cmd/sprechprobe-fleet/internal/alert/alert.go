@@ -8,12 +8,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +17,6 @@ import (
 	"unicode"
 
 	"github.com/sprechprobe/sprechprobe/agent/advice"
-	"github.com/sprechprobe/sprechprobe/agent/atomicfile"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -48,12 +43,15 @@ type Config struct {
 	Bus       func() bool       // without a bus nothing is seen; nil: always there
 	Webhooks  []Webhook
 	Rules     Rules
-	File      string // what was told and what waits, over restarts; empty: nothing is kept
-	Base      string // address of the dashboard, for links; empty: none
-	Every     time.Duration
-	Client    *http.Client        // default: one with a deadline, which follows no redirects
-	Count     func(result string) // told of each try: ok, retry, dropped
-	Log       *slog.Logger
+	// Alone does something when it is this program's turn, of all that serve one fleet,
+	// with what the last one has kept, until the turn is over: each message is told by
+	// one of them. nil: there is no other, and nothing is kept over a restart.
+	Alone  func(ctx context.Context, do func(ctx context.Context, kept []byte, keep func([]byte) error))
+	Base   string // address of the dashboard, for links; empty: none
+	Every  time.Duration
+	Client *http.Client        // default: one with a deadline, which follows no redirects
+	Count  func(result string) // told of each try: ok, retry, dropped
+	Log    *slog.Logger
 }
 
 // Alerter is at work while Run runs.
@@ -65,16 +63,17 @@ type Alerter struct {
 	queues map[string][]delivery // by webhook
 	wake   map[string]chan struct{}
 	told   memory // of the last look that told something
+	keep   func([]byte) error
 }
 
-// kept is what is in the file.
+// kept is what the next one gets.
 type kept struct {
 	Told   memory                `json:"told"`
 	Queues map[string][]delivery `json:"queues"`
 }
 
-// New makes an alerter that goes on where the last one ended.
-func New(c Config) (*Alerter, error) {
+// New makes an alerter.
+func New(c Config) *Alerter {
 	if c.Bus == nil {
 		c.Bus = func() bool { return true }
 	}
@@ -93,55 +92,75 @@ func New(c Config) (*Alerter, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Alerter{conf: c, engine: newEngine(c.Rules), queues: map[string][]delivery{}, wake: map[string]chan struct{}{}}
+	a := &Alerter{conf: c, wake: map[string]chan struct{}{}}
 	for _, h := range c.Webhooks {
 		a.wake[h.Name] = make(chan struct{}, 1)
 	}
-	return a, a.load()
+	return a
 }
 
-func (a *Alerter) load() error {
-	a.engine.blind = true // what there is at the start has to last, too
-	if a.conf.File == "" {
-		return nil
-	}
-	data, err := os.ReadFile(a.conf.File)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// load goes on where the last one ended.
+func (a *Alerter) load(data []byte, keep func([]byte) error) {
 	var k kept
-	if err == nil {
-		err = json.Unmarshal(data, &k)
+	if len(data) > 0 {
+		if err := json.Unmarshal(data, &k); err != nil {
+			a.conf.Log.Error("what was told before cannot be read, and may be told again", "err", err)
+			k = kept{}
+		}
 	}
-	if err != nil {
-		return fmt.Errorf("alerts: %s: %w", a.conf.File, err)
-	}
-	a.engine.remember(k.Told)
-	a.told = k.Told
+	e := newEngine(a.conf.Rules)
+	e.remember(k.Told) // what there is at the start has to last, too
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.engine, a.told, a.queues, a.keep = e, k.Told, map[string][]delivery{}, keep
 	for name, q := range k.Queues {
 		if a.wake[name] != nil { // else the webhook is no longer wanted
 			a.queues[name] = q
 		}
 	}
-	return nil
 }
 
-// save writes down what was told and what waits. The caller holds the lock.
-func (a *Alerter) save() {
-	if a.conf.File == "" {
-		return
-	}
+// save writes down what was told and what waits. The caller holds the lock, so that
+// nothing is sent before.
+func (a *Alerter) save() error {
 	data, err := json.Marshal(kept{a.told, a.queues})
 	if err == nil {
-		err = atomicfile.Replace(a.conf.File, append(data, '\n'))
+		err = a.keep(data)
 	}
 	if err != nil {
-		a.conf.Log.Error("alerts cannot be kept over a restart", "err", err)
+		a.conf.Log.Error("alerts cannot be kept", "err", err)
 	}
+	return err
 }
 
 // Run watches and delivers until ctx ends.
 func (a *Alerter) Run(ctx context.Context) {
+	if a.conf.Alone == nil {
+		a.turn(ctx, nil, func([]byte) error { return nil })
+		return
+	}
+	a.conf.Alone(ctx, func(turn context.Context, kept []byte, keep func([]byte) error) {
+		a.turn(turn, kept, keep)
+		if ctx.Err() == nil { // what waits is another one's now
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.queues = nil
+		}
+	})
+}
+
+// turn watches and delivers until ctx ends, or nothing can be kept: what is told then
+// could be told again.
+func (a *Alerter) turn(ctx context.Context, kept []byte, keep func([]byte) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a.load(kept, func(b []byte) error {
+		err := keep(b)
+		if err != nil {
+			cancel()
+		}
+		return err
+	})
 	var all sync.WaitGroup
 	for _, h := range a.conf.Webhooks {
 		all.Go(func() { a.deliver(ctx, h) })
@@ -177,7 +196,7 @@ func (a *Alerter) look(now time.Time) {
 		}
 	}
 	a.told = a.engine.memory()
-	a.save()
+	_ = a.save() // if that fails, the turn is over
 }
 
 // put adds a message to a queue. The caller holds the lock.

@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -44,18 +44,30 @@ func newScene(t *testing.T, hooks ...alert.Webhook) *scene {
 		hooks = []alert.Webhook{{Name: "all", URL: "https://hook.example/all", Lang: advice.English}}
 	}
 	s.conf = alert.Config{Boxes: s.list, Incidents: s.common, Bus: func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.bus }, Webhooks: hooks,
-		File: filepath.Join(t.TempDir(), "alerts.json"), Base: "https://fleet.example", Client: &http.Client{Transport: s},
+		Alone: alone(), Base: "https://fleet.example", Client: &http.Client{Transport: s},
 		Count: func(r string) { s.mu.Lock(); defer s.mu.Unlock(); s.results[r]++ }}
 	return s
+}
+
+// alone is a database in which one alerter after the other has its turn.
+func alone() func(context.Context, func(context.Context, []byte, func([]byte) error)) {
+	var kept []byte
+	turn := make(chan struct{}, 1)
+	return func(ctx context.Context, do func(context.Context, []byte, func([]byte) error)) {
+		select {
+		case <-ctx.Done():
+			return
+		case turn <- struct{}{}:
+		}
+		do(ctx, kept, func(b []byte) error { kept = slices.Clone(b); return nil })
+		<-turn
+	}
 }
 
 // start starts an alerter; the next start goes on where it ended.
 func (s *scene) start() {
 	s.Helper()
-	a, err := alert.New(s.conf)
-	if err != nil {
-		s.Fatal(err)
-	}
+	a := alert.New(s.conf)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); a.Run(ctx) }()
@@ -411,6 +423,55 @@ func TestRestart(t *testing.T) {
 	})
 }
 
+// Of two programs one tells; the other one goes on when that has ended.
+func TestTwoTellOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.set("acme", "nord", agent.Blocked, false)
+		s.start()
+		first := s.stop
+		s.start()
+		time.Sleep(time.Hour)
+		s.wants(hook, "box.changed acme/nord ready>blocked")
+		first()
+		time.Sleep(time.Hour)
+		s.wants(hook)
+		s.set("acme", "nord", agent.Ready, false)
+		time.Sleep(time.Hour)
+		s.wants(hook, "box.changed acme/nord blocked>ready")
+		s.stop()
+	})
+}
+
+// What could not be kept is not told: the next one would tell it again.
+func TestWhatIsNotKeptIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		with := s.conf.Alone
+		broken := true
+		s.conf.Alone = func(ctx context.Context, do func(context.Context, []byte, func([]byte) error)) {
+			for ctx.Err() == nil {
+				with(ctx, func(ctx context.Context, kept []byte, keep func([]byte) error) {
+					do(ctx, kept, func(b []byte) error {
+						if broken {
+							return errors.New("no room")
+						}
+						return keep(b)
+					})
+				})
+			}
+		}
+		s.set("acme", "nord", agent.Blocked, false)
+		s.start()
+		time.Sleep(time.Hour)
+		s.wants(hook)
+		broken = false
+		time.Sleep(time.Hour)
+		s.wants(hook, "box.changed acme/nord ready>blocked")
+		s.stop()
+	})
+}
+
 // The signature is that of Standard Webhooks: the example of its libraries.
 func TestSignature(t *testing.T) {
 	secret, err := base64.StdEncoding.DecodeString("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -440,14 +501,11 @@ func TestDelivery(t *testing.T) {
 	defer srv.Close()
 	secret := []byte("geheim")
 	k := registry.Key{Tenant: "acme", Box: "nord"}
-	a, err := alert.New(alert.Config{Every: time.Millisecond, Rules: alert.Rules{Hold: time.Millisecond},
+	a := alert.New(alert.Config{Every: time.Millisecond, Rules: alert.Rules{Hold: time.Millisecond},
 		Boxes: func() []registry.Box {
 			return []registry.Box{{Key: k, Report: agent.Report{Schema: agent.Schema, Verdict: agent.Blocked}}}
 		},
 		Webhooks: []alert.Webhook{{Name: "x", URL: srv.URL + "/hook", Secret: secret, Lang: advice.German}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { defer close(done); a.Run(ctx) }()

@@ -119,7 +119,7 @@ func (a *Alerter) settle(hook string, d delivery, again bool) {
 	default:
 		a.queues[hook] = slices.Delete(a.queues[hook], i, i+1)
 	}
-	a.save()
+	_ = a.save() // if that fails, it is sent again, under the same id
 }
 
 // send posts a message, signed as Standard Webhooks 1.0 has it. code is 0 where there

@@ -31,6 +31,9 @@ type Config struct {
 	// it is not known. nil: never known.
 	ISP func(netip.Addr) string
 	Now func() time.Time // default time.Now
+	// Turn is how long a program that has died keeps its turn, see [DB.Alone]; all who
+	// use one database have to agree. Default [DefaultTurn].
+	Turn time.Duration
 }
 
 // Entry is one report as it arrived. Who speaks is what the bus vouches for.
@@ -100,6 +103,9 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Turn == 0 {
+		c.Turn = DefaultTurn
 	}
 	p, err := newPacker()
 	if err != nil {

@@ -59,6 +59,8 @@ func schema() []string {
 		`CREATE TABLE IF NOT EXISTS dictionaries (day BIGINT NOT NULL PRIMARY KEY, dictionary BYTEA NOT NULL)`,
 		`CREATE TABLE IF NOT EXISTS hours (box TEXT NOT NULL, hour BIGINT NOT NULL, n BIGINT NOT NULL` + hourly.String() +
 			`, PRIMARY KEY (box, hour))`,
+		// What one of several programs does, who that is, and whether it still counts on.
+		`CREATE TABLE IF NOT EXISTS turns (what TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, beat BIGINT NOT NULL, kept BYTEA NOT NULL)`,
 	}
 }
 
