@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/lab/postgres"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 )
@@ -559,7 +560,7 @@ func TestSQLite(t *testing.T) {
 }
 
 func TestPostgres(t *testing.T) {
-	where := postgres(t)
+	where := postgres.Start(t).URL()
 	for what, check := range conformance {
 		t.Run(what, func(t *testing.T) { run(t, database(t, where), check) })
 	}

@@ -5,13 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sys/unix"
 )
 
 // post is a history in PostgreSQL. It uses no locks but those of rows, and nothing
@@ -23,6 +27,11 @@ func openPostgres(ctx context.Context, where string) (engine, error) {
 	if err != nil {
 		return nil, errors.New("history: the URL of the database cannot be read: want postgres://USER@HOST:PORT/DATABASE") // it may hold a password
 	}
+	if c := conf.ConnConfig; c.ConnectTimeout == 0 {
+		c.ConnectTimeout = patience
+		c.DialFunc = (&net.Dialer{Timeout: patience, Control: impatient,
+			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: patience, Interval: patience, Count: 2}}).DialContext
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, conf)
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
@@ -32,6 +41,21 @@ func openPostgres(ctx context.Context, where string) (engine, error) {
 		return nil, fmt.Errorf("history: database on %s: %w", conf.ConnConfig.Host, err)
 	}
 	return post{pool}, nil
+}
+
+// patience is how long a database may take to be reached, where its URL does not say
+// connect_timeout; one that has vanished without a word is given up after three times
+// as long.
+const patience = 5 * time.Second
+
+// impatient sets how long what was sent may stay without an acknowledgement.
+func impatient(network, _ string, c syscall.RawConn) (err error) {
+	if !strings.HasPrefix(network, "tcp") {
+		return nil
+	}
+	return errors.Join(c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((3 * patience).Milliseconds()))
+	}), err)
 }
 
 func (p post) close() error { p.pool.Close(); return nil }
@@ -53,10 +77,12 @@ func (p post) write(ctx context.Context, f func(tx) error) error {
 }
 
 // conflict reports whether a transaction may pass when it is tried again:
-// serialization_failure and deadlock_detected (PostgreSQL, appendix A).
+// serialization_failure and deadlock_detected; and unique_violation, duplicate_object and
+// duplicate_table, which CREATE TABLE IF NOT EXISTS says when somebody else makes the
+// same table at that moment (PostgreSQL, appendix A).
 func conflict(err error) bool {
 	var e *pgconn.PgError
-	return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+	return errors.As(err, &e) && slices.Contains([]string{"40001", "40P01", "23505", "42P07", "42710"}, e.Code)
 }
 
 func (p post) read(ctx context.Context, query string, args []any, row func(scan) error) error {
