@@ -91,12 +91,20 @@ func (h *historyFlags) isp() (func(netip.Addr) string, error) {
 	return t.ISP, nil
 }
 
-// keep writes the history and keeps it in bounds, until ctx ends.
-func keep(ctx context.Context, h *hub.Hub, db *history.DB, log *slog.Logger) {
+// keep writes the history and keeps it in bounds, until ctx ends. note is told how the
+// parts of that go.
+func keep(ctx context.Context, h *hub.Hub, db *history.DB, note func(part string, err error), log *slog.Logger) {
 	in := ingest.New(db, log)
 	g, ctx := errgroup.WithContext(ctx)
+	take := func(ctx context.Context, batch []hub.Message) error {
+		err := in.Take(ctx, batch)
+		if ctx.Err() == nil {
+			note(partWriting, err)
+		}
+		return err
+	}
 	for range writers {
-		g.Go(func() error { h.Ingest(ctx, in.Take); return nil })
+		g.Go(func() error { h.Ingest(ctx, take); return nil })
 	}
 	every := func(d time.Duration, what string, do func(context.Context) error) {
 		g.Go(func() error {
@@ -114,7 +122,13 @@ func keep(ctx context.Context, h *hub.Hub, db *history.DB, log *slog.Logger) {
 			}
 		})
 	}
-	every(overdue, "silent boxes are not marked", func(ctx context.Context) error { _, err := db.Silence(ctx); return err })
+	every(overdue, "silent boxes are not marked", func(ctx context.Context) error {
+		_, err := db.Silence(ctx)
+		if ctx.Err() == nil {
+			note(partHistory, err)
+		}
+		return err
+	})
 	every(sweeping, "old reports are not deleted", func(ctx context.Context) error {
 		s, err := db.Sweep(ctx)
 		if s != (history.Swept{}) {

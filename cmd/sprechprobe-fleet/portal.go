@@ -180,6 +180,7 @@ type parts struct {
 	history  *history.DB
 	desk     dashboard.Desk // nil: nothing is signed here
 	bus      func() bool
+	troubles func() []string // nil: there are none
 	settings settings.Settings
 	console  io.Writer
 	log      *slog.Logger
@@ -209,7 +210,7 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.page, err = dashboard.New(dashboard.Config{History: of.history, Registry: of.registry, Bus: of.bus, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
+	out.page, err = dashboard.New(dashboard.Config{History: of.history, Registry: of.registry, Bus: of.bus, Troubles: of.troubles, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
 		Waiting: of.waiting, Incidents: of.common, Desk: of.desk, Secure: p.secure(), More: slices.Concat(programs.Routes(), m.Routes())})
 	return out, err
 }

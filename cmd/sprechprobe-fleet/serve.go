@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -160,6 +159,7 @@ func serve(ctx context.Context, e env, args []string) error {
 		return err
 	}
 	s := &server{serveFlags: f, log: slog.New(logHandler(e.err))}
+	s.health.log = s.log
 	defer s.close()
 	if err := s.open(ctx, e); err != nil {
 		return err
@@ -189,9 +189,9 @@ type server struct {
 	web      *portal
 	calls    *beacons.Server // nil: nobody listens for calls for help
 
-	room    waitingRoom
-	trouble atomic.Bool // the bus answers, and yet is not well
-	known   outages
+	room   waitingRoom
+	health health
+	known  outages
 }
 
 func (s *server) close() {
@@ -257,16 +257,16 @@ func (s *server) openPortal(own settings.Settings, console io.Writer) (*portal, 
 	}
 	return s.portal.open(s.ln.Addr(), parts{
 		registry: s.registry, history: s.db, desk: desk, waiting: s.room.boxes, incidents: s.known.all, settings: own, console: console, log: s.log,
-		bus: func() bool { return s.bus.Connected() && !s.trouble.Load() },
+		bus: func() bool { return s.bus.Connected() && s.health.of(partBus) == nil }, troubles: s.health.troubles,
 	})
 }
 
 // ingest takes in what boxes say, for as long as ctx lasts.
 func (s *server) ingest(ctx context.Context, g *errgroup.Group) {
 	reg := s.registry
-	g.Go(func() error { keep(ctx, s.bus, s.db, s.log); return nil })
+	g.Go(func() error { keep(ctx, s.bus, s.db, s.health.note, s.log); return nil })
 	g.Go(func() error { correlate(ctx, s.db, reg, &s.known, s.log); return nil })
-	g.Go(func() error { s.bus.Watch(ctx, func(err error) { s.trouble.Store(err != nil) }); return nil })
+	g.Go(func() error { s.bus.Watch(ctx, func(err error) { s.health.note(partBus, err) }); return nil })
 	g.Go(func() error {
 		restore(ctx, s.db, reg, s.log)
 		s.bus.Follow(ctx, func(m hub.Message) { reg.Take(m.Subject, m.Boot, m.Payload, m.At) })

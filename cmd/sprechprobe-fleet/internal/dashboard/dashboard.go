@@ -32,6 +32,7 @@ type Config struct {
 	History    *history.DB
 	Registry   *registry.Registry      // what the bus tells now
 	Bus        func() bool             // whether the bus is there; nil: always
+	Troubles   func() []string         // what else is the matter, for /healthz; nil: nothing is
 	Waiting    func() []Waiter         // boxes to claim, who asked last first; nil: it is not known
 	Incidents  func() []alert.Incident // outages that go on; nil: none are known
 	Desk       Desk                    // claims and commands; nil: not from here
@@ -111,7 +112,7 @@ func New(c Config) (*Server, error) {
 //	POST /boxes/{tenant}/{box}/commands       asks it to do something (name=)
 //	GET /claim, POST /claim                   gives a box to a customer
 //	GET /api/waiting                          boxes that wait to be claimed, as JSON
-//	GET /healthz                              200 while the bus is there, else 503
+//	GET /healthz                              200 while all is well, else 503 and what is not
 func (s *Server) Routes() []access.Route {
 	out := []access.Route{
 		{Pattern: "GET /{$}", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.overview},
@@ -212,8 +213,15 @@ func (s *Server) ours(host string) bool {
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	if !s.conf.Bus() {
-		http.Error(w, "no bus", http.StatusServiceUnavailable)
+	var bad []string
+	if s.conf.Troubles != nil {
+		bad = s.conf.Troubles()
+	}
+	if len(bad) == 0 && !s.conf.Bus() {
+		bad = []string{"bus"}
+	}
+	if len(bad) > 0 {
+		http.Error(w, "in trouble: "+strings.Join(bad, "; "), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
