@@ -51,6 +51,9 @@ func keepDesk(ctx context.Context, h *hub.Hub, keys string, log *slog.Logger) er
 	defer conn.Close()
 	setup, cancel := waiting(ctx)
 	defer cancel()
+	if err := h.Prepare(setup); err != nil {
+		return err
+	}
 	d, err := desk.Open(setup, desk.Config{Claims: conn, Signer: signer, Centre: h.JetStream(), Log: log})
 	if err != nil {
 		return err
@@ -58,6 +61,13 @@ func keepDesk(ctx context.Context, h *hub.Hub, keys string, log *slog.Logger) er
 	defer d.Close()
 	<-ctx.Done()
 	return nil
+}
+
+func openStore(ctx context.Context, h *hub.Hub) (*desk.Store, error) {
+	if err := h.Prepare(ctx); err != nil {
+		return nil, err
+	}
+	return desk.OpenStore(ctx, h.JetStream())
 }
 
 // waitingRoom are the boxes that wait to be claimed, as the page shows them.
@@ -78,7 +88,7 @@ func (w *waitingRoom) keep(ctx context.Context, h *hub.Hub) error {
 	const every = 5 * time.Second
 	setup, cancel := waiting(ctx)
 	defer cancel()
-	s, err := desk.OpenStore(setup, h.JetStream())
+	s, err := openStore(setup, h)
 	if err != nil {
 		return err
 	}
@@ -114,7 +124,7 @@ func (w *waitingRoom) look(ctx context.Context, s *desk.Store) error {
 func keepBeacons(ctx context.Context, h *hub.Hub, zone *beacons.Server) error {
 	setup, cancel := waiting(ctx)
 	defer cancel()
-	s, err := desk.OpenStore(setup, h.JetStream())
+	s, err := openStore(setup, h)
 	if err != nil {
 		return err
 	}

@@ -40,13 +40,34 @@ func OpenStore(ctx context.Context, js jetstream.JetStream) (*Store, error) {
 			// A box is told that there is news, and not what: it reads that itself.
 			RePublish: &jetstream.RePublish{Source: fleet.AllAssignments, Destination: fleet.HintsFromKeys, HeadersOnly: true}}},
 	} {
-		kv, err := js.CreateOrUpdateKeyValue(ctx, b.conf)
+		var kv jetstream.KeyValue
+		var err error
+		if b.conf.Replicas, err = copies(ctx, js, b.conf.Bucket); err == nil {
+			kv, err = js.CreateOrUpdateKeyValue(ctx, b.conf)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("bucket %s: %w", b.conf.Bucket, err)
 		}
 		*b.at = kv
 	}
 	return s, nil
+}
+
+// copies is in how many copies a bucket is kept: as many as the boxes' reports, and no
+// fewer than it has. A command knows of no cluster by itself.
+func copies(ctx context.Context, js jetstream.JetStream, bucket string) (int, error) {
+	n := 1
+	for _, name := range []string{fleet.Stream, "KV_" + bucket} {
+		s, err := js.Stream(ctx, name)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+		case err != nil:
+			return 0, err
+		default:
+			n = max(n, s.CachedInfo().Config.Replicas)
+		}
+	}
+	return n, nil
 }
 
 // Grant is the sealed grant for a box; empty: there is none.

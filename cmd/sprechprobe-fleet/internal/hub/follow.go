@@ -56,6 +56,13 @@ func (h *Hub) stream(ctx context.Context) (jetstream.Stream, error) {
 	return s, nil
 }
 
+// Prepare makes the stream of the reports, as [Hub.Follow] and [Hub.Ingest] do. What
+// else lies on the bus is kept in as many copies.
+func (h *Hub) Prepare(ctx context.Context) error {
+	_, err := h.stream(ctx)
+	return err
+}
+
 // Follow hands take the newest report of each box and then every new one, in
 // the order of the bus, until ctx ends. It outlives lost connections and lost
 // streams, and may hand out a message again; take runs in one goroutine.
