@@ -127,9 +127,10 @@ func (k *keyFlags) handOver(ctx context.Context, e env, a *authority.Authority, 
 	return nil
 }
 
-const revokeArgs = `TENANT/NAME [flags]` + keyArgs
+const revokeArgs = `TENANT/NAME|KEY [flags]
+  KEY            of the server of a site, as nats-config leaf says it` + keyArgs
 
-// revoke takes a box its rights.
+// revoke takes a box its rights, or the server of a site.
 func revoke(ctx context.Context, e env, args []string) error {
 	var k keyFlags
 	f := flags("revoke")
@@ -137,6 +138,9 @@ func revoke(ctx context.Context, e env, args []string) error {
 	words, err := parseWith(f, args, "TENANT/NAME")
 	if err != nil {
 		return err
+	}
+	if fleet.CheckBoxKey(words[0]) == nil {
+		return k.revokeKey(ctx, e, words[0])
 	}
 	at, err := fleet.ParseAddress(words[0])
 	if err != nil {
@@ -169,6 +173,33 @@ func revoke(ctx context.Context, e env, args []string) error {
 		fmt.Fprintln(e.out, "let the server read its boxes again: nats-server --signal reload")
 	}
 	return s.DropGrant(ctx, b.Key)
+}
+
+// revokeKey shuts the server of a site out.
+func (k *keyFlags) revokeKey(ctx context.Context, e env, key string) error {
+	a, err := k.open()
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	for _, b := range a.Boxes() {
+		if b.Key == key {
+			return errUsage{fmt.Errorf("that is the key of a box: say %s", b.Address())}
+		}
+	}
+	if err := a.RevokeKey(key, time.Now()); err != nil {
+		return err
+	}
+	if err := k.note(a, "revoke-leaf", fleet.Address{}, "ok, "+key); err != nil {
+		return err
+	}
+	ctx, cancel := waiting(ctx)
+	defer cancel()
+	if err := k.tell(ctx, a); err != nil {
+		return fmt.Errorf("revoked here, but the bus was not told (sprechprobe-fleet push does that again): %w", err)
+	}
+	fmt.Fprintf(e.out, "%s is revoked\n", key)
+	return nil
 }
 
 const pushArgs = `[flags]` + keyArgs
@@ -256,22 +287,30 @@ func describe(c desk.Waiting) string {
 	return text
 }
 
-const configArgs = `embedded|operator|plain --out DIR [flags]
+const configArgs = `embedded|operator|plain|leaf --out DIR [flags]
   embedded            for the bus within sprechprobe-fleet serve
   operator            for a nats-server of your own, which knows boxes by their JWT
   plain               for a nats-server of your own, which lists the boxes
+  leaf                for the server of a site, where boxes of one tenant connect
   --out DIR           where to write nats.conf
   --listen ADDR       where the bus listens for boxes (default 127.0.0.1:4222)
   --websocket ADDR    where it listens for boxes that only get web traffic through
   --cert FILE --key FILE   certificate and its key; without them only this machine
   --store DIR         where the bus keeps its data (default DIR/data)
-  --keys DIR          the vendor's keys; made if there are none`
+  --keys DIR          the vendor's keys; made if there are none
+  --tenant T          leaf: whose boxes
+  --remote URL        leaf: where the vendor's server hears leaf nodes
+  --ca FILE           leaf: certificates to trust for it (default: the system's)`
 
 // natsConfig writes a configuration for the bus, and the keys it needs.
 func natsConfig(_ context.Context, e env, args []string) error {
-	var l authority.Layout
+	var leaf authority.Leaf
+	l := &leaf.Layout
 	var k keyFlags
 	f := flags("nats-config")
+	f.StringVar(&leaf.Tenant, "tenant", "", "")
+	f.StringVar(&leaf.Remote, "remote", "", "")
+	f.StringVar(&leaf.CA, "ca", "", "")
 	f.StringVar(&k.keys, "keys", "", "")
 	f.StringVar(&l.Out, "out", "", "")
 	f.StringVar(&l.Listen, "listen", "127.0.0.1:4222", "")
@@ -283,13 +322,19 @@ func natsConfig(_ context.Context, e env, args []string) error {
 	if err != nil {
 		return err
 	}
-	if l.Mode = authority.Mode(words[0]); l.Out == "" {
+	set, site := given(f), words[0] == "leaf"
+	switch l.Mode = authority.Mode(words[0]); {
+	case l.Out == "":
 		return errUsage{errors.New("--out is missing")}
+	case site && (leaf.Tenant == "" || leaf.Remote == ""):
+		return errUsage{errors.New("leaf wants --tenant and --remote")}
+	case !site && (set["tenant"] || set["remote"] || set["ca"]):
+		return errUsage{errors.New("--tenant, --remote and --ca are for leaf")}
 	}
 	if l.Store == "" {
 		l.Store = filepath.Join(l.Out, "data")
 	}
-	for _, p := range []*string{&l.Out, &l.Store, &l.Cert, &l.Key} {
+	for _, p := range []*string{&l.Out, &l.Store, &l.Cert, &l.Key, &leaf.CA} {
 		if *p == "" {
 			continue
 		}
@@ -301,16 +346,41 @@ func natsConfig(_ context.Context, e env, args []string) error {
 	if err != nil {
 		return err
 	}
+	if site {
+		return k.leafConfig(e, leaf)
+	}
 	a, err := authority.Init(dir)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	path, err := a.WriteConfig(l)
+	path, err := a.WriteConfig(*l)
 	if err != nil {
 		return err
 	}
 	explain(e, a, l.Mode, path)
+	return nil
+}
+
+// leafConfig writes a configuration for the server of a site.
+func (k *keyFlags) leafConfig(e env, l authority.Leaf) error {
+	a, err := k.open()
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	path, key, err := a.WriteLeaf(l)
+	if err != nil {
+		return err
+	}
+	if err := k.note(a, "leaf", fleet.Address{Tenant: l.Tenant}, "ok, "+key); err != nil {
+		return err
+	}
+	fmt.Fprintf(e.out, `directory:     %s (secret: with it, and nothing else, one speaks for all boxes of %s)
+serve:         nats-server -c %s
+key:           %s (sprechprobe-fleet revoke KEY shuts this server out)
+again:         when %s gets a box or loses one
+`, l.Out, l.Tenant, path, key, l.Tenant)
 	return nil
 }
 

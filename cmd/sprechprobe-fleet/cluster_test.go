@@ -120,8 +120,8 @@ type reporter struct {
 	stop func()
 }
 
-// claimed makes a box that is claimed and reports to servers.
-func claimed(t *testing.T, at fleet.Address, vendor string, servers []string, orders uplink.Orders, with ...string) *reporter {
+// identified is the identity of a box that was claimed.
+func identified(t *testing.T, at fleet.Address, vendor string, with ...string) *identity.Identity {
 	t.Helper()
 	dir := t.TempDir()
 	id, err := identity.Open(filepath.Join(dir, "box"), []string{vendor})
@@ -137,12 +137,13 @@ func claimed(t *testing.T, at fleet.Address, vendor string, servers []string, or
 	if id, err = id.Adopt(text); err != nil {
 		t.Fatal(err)
 	}
-	return reporting(t, at, id, servers, orders)
+	return id
 }
 
-func reporting(t *testing.T, at fleet.Address, id uplink.Device, servers []string, orders uplink.Orders) *reporter {
+// reporting lets a box report to servers.
+func reporting(t *testing.T, at fleet.Address, id uplink.Device, servers []string) *reporter {
 	t.Helper()
-	u, err := uplink.New(uplink.Options{Servers: servers, Device: id, Tenant: at.Tenant, Box: at.Box, Orders: orders, Log: slog.New(slog.DiscardHandler)})
+	u, err := uplink.New(uplink.Options{Servers: servers, Device: id, Tenant: at.Tenant, Box: at.Box, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +314,7 @@ func TestTwoServeOneFleet(t *testing.T) {
 	servers := strings.Split(c.urls(), ",")
 	for i := range 4 {
 		at := fleet.Address{Tenant: "acme", Box: fmt.Sprint("box-", i)}
-		boxes = append(boxes, claimed(t, at, c.vendor, slices.Concat(servers[i%3:], servers[:i%3]), uplink.Orders{}, "--keys", c.keys, "--nats", c.urls()))
+		boxes = append(boxes, reporting(t, at, identified(t, at, c.vendor, "--keys", c.keys, "--nats", c.urls()), slices.Concat(servers[i%3:], servers[:i%3])))
 	}
 	all := func(v agent.Verdict, but ...string) string {
 		var out []string

@@ -60,13 +60,21 @@ func (a *Authority) imports(subject, from string, t jwt.ExportType) *jwt.Import 
 // boxes is the account of the boxes. What a box may do hangs on the key that signs
 // it, so that whoever gets hold of that key can make boxes and nothing else.
 func (a *Authority) boxes() (string, error) {
-	c := jwt.NewAccountClaims(a.public(boxesKey))
-	c.Name = "BOX"
+	c := a.boxClaims()
 	c.Exports.Add(&jwt.Export{Name: fleet.AllCommands, Subject: fleet.AllCommands, Type: jwt.Service})
 	for _, s := range []string{fleet.AllUp, fleet.AllDirectGets} {
 		c.Imports.Add(a.imports(s, centreKey, jwt.Service))
 	}
 	c.Imports.Add(a.imports(fleet.AllHints, centreKey, jwt.Stream))
+	return a.encode(c)
+}
+
+// boxesOnly is the same without a way to the vendor's account.
+func (a *Authority) boxesOnly() (string, error) { return a.encode(a.boxClaims()) }
+
+func (a *Authority) boxClaims() *jwt.AccountClaims {
+	c := jwt.NewAccountClaims(a.public(boxesKey))
+	c.Name = "BOX"
 	scope := jwt.NewUserScope()
 	scope.Key, scope.Role = a.public(signerKey), "box"
 	t := &scope.Template
@@ -79,7 +87,7 @@ func (a *Authority) boxes() (string, error) {
 	for key, at := range a.book.Revoked {
 		c.RevokeAt(key, at)
 	}
-	return a.encode(c)
+	return c
 }
 
 // claims is the account of boxes that belong to nobody. It imports and exports

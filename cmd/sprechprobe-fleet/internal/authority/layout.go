@@ -130,7 +130,7 @@ func (a *Authority) Mode() Mode {
 func (a *Authority) config(l Layout) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by: sprechprobe-fleet nats-config %s\n# It holds no secret. What stands here by hand is lost when it is written again.\n\n", l.Mode)
-	l.listeners(&b)
+	l.listeners(&b, "sprechprobe")
 	if l.Mode == Plain {
 		l.store(&b)
 		a.plainAccounts(&b)
@@ -145,13 +145,13 @@ func (a *Authority) config(l Layout) (string, error) {
 
 // listeners are where the server listens. A fleet that comes back as one needs
 // more time for its handshakes than the usual two seconds.
-func (l Layout) listeners(b *strings.Builder) {
+func (l Layout) listeners(b *strings.Builder, name string) {
 	patience := int((10 * time.Second).Seconds())
 	tls := ""
 	if l.Cert != "" {
 		tls = fmt.Sprintf("tls { cert_file: %q, key_file: %q, timeout: %d }\n", l.Cert, l.Key, patience)
 	}
-	fmt.Fprintf(b, "server_name: sprechprobe\nlisten: %q\nmax_payload: %d\nauthorization { timeout: %d }\n%s", l.Listen, maxPayload, patience, tls)
+	fmt.Fprintf(b, "server_name: %s\nlisten: %q\nmax_payload: %d\nauthorization { timeout: %d }\n%s", name, l.Listen, maxPayload, patience, tls)
 	if l.WebSocket == "" {
 		return
 	}
@@ -180,6 +180,7 @@ func (a *Authority) operated(b *strings.Builder, l Layout) error {
 		return err
 	}
 	fmt.Fprintf(b, "\noperator: %s\nsystem_account: %s\n\n", operator, a.public(systemKey))
+	b.WriteString(a.passJetStream())
 	fmt.Fprintf(b, "# Who comes without a JWT may do nothing, and is handed to the fleet program.\ndefault_sentinel: %s\n\n", sentinel)
 	fmt.Fprintf(b, "resolver { type: full, dir: %q, allow_delete: false, interval: \"2m\" }\nresolver_preload {\n", filepath.Join(l.Store, "accounts"))
 	for _, key := range slices.Sorted(maps.Keys(accounts)) {
