@@ -59,7 +59,10 @@ func (h *health) troubles() []string {
 	defer h.mu.Unlock()
 	var out []string
 	for _, part := range slices.Sorted(maps.Keys(h.bad)) {
-		if errors.Is(h.bad[part], hub.ErrDisk) {
+		switch err := h.bad[part]; {
+		case errors.Is(err, hub.ErrStopped):
+			part += ": the disk was full, and it has stopped; make room and start this program again"
+		case errors.Is(err, hub.ErrDisk):
 			part += ": the disk is full, or nearly"
 		}
 		out = append(out, part)

@@ -17,9 +17,12 @@ import (
 // does not go on by itself when there is room again.
 const least = 64 << 20
 
-// ErrDisk says that the bus has no room, or soon none. An embedded bus that has
-// written nothing for want of room takes no reports until it is started again.
+// ErrDisk says that the bus has no room, or soon none.
 var ErrDisk = errors.New("the disk of the bus is full")
+
+// ErrStopped says that an embedded bus could not write for want of room: it takes no
+// reports until it is started again. It is an [ErrDisk], too.
+var ErrStopped = fmt.Errorf("%w: make room and start this program again", ErrDisk)
 
 // Check looks whether the bus can take reports, and keep those that nobody has
 // written to the history yet.
@@ -48,7 +51,7 @@ func (h *Hub) Check(ctx context.Context) error {
 func (h *Hub) checkDisk() error {
 	switch s := h.server.Healthz(&server.HealthzOptions{}); {
 	case strings.Contains(s.Error, unix.ENOSPC.Error()):
-		return fmt.Errorf("%w: make room and start this program again (%s)", ErrDisk, s.Error)
+		return fmt.Errorf("%w (%s)", ErrStopped, s.Error)
 	case s.Status != "ok":
 		return fmt.Errorf("bus: %s", s.Error)
 	}
@@ -65,25 +68,20 @@ func (h *Hub) checkDisk() error {
 // Watch says in the log when the bus has trouble and when it is over, and hands the
 // trouble on, nil when there is none, until ctx ends.
 func (h *Hub) Watch(ctx context.Context, tell func(error)) {
-	var had string
+	var had error
 	for {
 		err := h.Check(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		tell(err)
-		now := ""
-		if err != nil {
-			now = err.Error()
+		switch worse := errors.Is(err, ErrStopped) && !errors.Is(had, ErrStopped); {
+		case err != nil && (had == nil || worse):
+			h.conf.Log.Error("bus in trouble", "err", err)
+		case err == nil && had != nil:
+			h.conf.Log.Info("bus in order again")
 		}
-		if (now == "") != (had == "") {
-			if err != nil {
-				h.conf.Log.Error("bus in trouble", "err", err)
-			} else {
-				h.conf.Log.Info("bus in order again")
-			}
-		}
-		had = now
+		had = err
 		if !pause(ctx, 10*time.Second) {
 			return
 		}
