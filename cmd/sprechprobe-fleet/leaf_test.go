@@ -94,6 +94,7 @@ func (l *line) carry(in net.Conn) {
 // A site's own server lets its boxes do all that they do at the vendor's, and nothing
 // for others; what they report while the site is cut off comes once.
 func TestLeafNode(t *testing.T) {
+	t.Parallel() // it waits for the most part
 	dir := t.TempDir()
 	ca, err := pki.New("Leaf CA")
 	if err != nil {

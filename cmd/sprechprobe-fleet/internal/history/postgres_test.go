@@ -87,6 +87,7 @@ func TestOpenedByManyAtOnce(t *testing.T) {
 // Two programs write the same boxes while transactions fail as a distributed database
 // lets them fail, and while the server crashes: what Add has taken is there, once.
 func TestPostgresCrashes(t *testing.T) {
+	t.Parallel()
 	server := postgres.Start(t, "fsync=on", "default_transaction_isolation=serializable")
 	var dbs [2]*history.DB
 	for i := range dbs {

@@ -109,9 +109,13 @@ func alone(t *testing.T, where string, vanish func()) {
 	}
 }
 
-func TestAloneSQLite(t *testing.T) { alone(t, filepath.Join(t.TempDir(), "history.db"), nil) }
+func TestAloneSQLite(t *testing.T) {
+	t.Parallel()
+	alone(t, filepath.Join(t.TempDir(), "history.db"), nil)
+}
 
 func TestAlonePostgres(t *testing.T) {
+	t.Parallel()
 	server := postgres.Start(t)
 	alone(t, server.URL(), func() {
 		server.Stop(t, "immediate")
@@ -122,6 +126,7 @@ func TestAlonePostgres(t *testing.T) {
 
 // Who has died keeps the turn for a while and no longer.
 func TestTheTurnOfTheDead(t *testing.T) {
+	t.Parallel()
 	where := filepath.Join(t.TempDir(), "history.db")
 	dead := play(t, where)
 	got(t, "the turn", dead.kept)
