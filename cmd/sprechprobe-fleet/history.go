@@ -16,6 +16,9 @@ import (
 const boxHistoryArgs = `export|delete TENANT/BOX [flags]
   export writes all that is kept of a box, as lines of JSON; delete forgets it, here
   and on the bus. A page that is open shows the box until the server starts again.
+                   replay [flags]
+  replay lets serve write down again all that the bus still holds (72 hours): after
+  the history was restored from a copy. What is there already counts once.
   --history WHERE  a file, or a postgres:// URL (default: where serve keeps it)
   --nats URL       the bus (default nats://127.0.0.1:4222)
   --creds FILE     credentials for it
@@ -33,7 +36,13 @@ func boxHistory(ctx context.Context, e env, args []string) error {
 	f.StringVar(&bus.Creds, "creds", "", "")
 	f.StringVar(&bus.CA, "ca", "", "")
 	f.StringVar(&door.dir, "access", "", "")
-	pos, err := parseWith(f, args, "export or delete", "TENANT/BOX")
+	if len(args) > 0 && args[0] == "replay" {
+		if err := parse(f, args[1:]); err != nil {
+			return err
+		}
+		return replay(ctx, e, bus, door)
+	}
+	pos, err := parseWith(f, args, "export, delete or replay", "TENANT/BOX")
 	if err != nil {
 		return err
 	}
@@ -42,7 +51,7 @@ func boxHistory(ctx context.Context, e env, args []string) error {
 		return errUsage{err}
 	}
 	if pos[0] != "export" && pos[0] != "delete" {
-		return errUsage{fmt.Errorf("%.40q: want export or delete", pos[0])}
+		return errUsage{fmt.Errorf("%.40q: want export, delete or replay", pos[0])}
 	}
 	data, err := stateDir("bus")
 	if err != nil && kept.where == "" {
@@ -66,6 +75,29 @@ func boxHistory(ctx context.Context, e env, args []string) error {
 	d := deed("history-"+pos[0], a.Box)
 	if d.Tenant = a.Tenant; err != nil {
 		d.Result = err.Error()
+	}
+	return errors.Join(err, audit.Open(filepath.Join(dir, auditFile)).Add(d))
+}
+
+// replay has the bus hand out again what it holds.
+func replay(ctx context.Context, e env, bus hub.Config, door portalFlags) error {
+	dir, err := door.accessDir()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := waiting(ctx)
+	defer cancel()
+	h, err := hub.Open(ctx, bus)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	n, err := h.Replay(ctx)
+	d := deed("history-replay", "")
+	if err != nil {
+		d.Result = err.Error()
+	} else {
+		fmt.Fprintf(e.out, "%d reports are handed out again\n", n)
 	}
 	return errors.Join(err, audit.Open(filepath.Join(dir, auditFile)).Add(d))
 }

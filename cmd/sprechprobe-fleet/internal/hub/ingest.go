@@ -134,6 +134,19 @@ func (h *Hub) Backlog(ctx context.Context) (uint64, error) {
 	return i.NumPending + uint64(i.NumAckPending), nil
 }
 
+// Replay hands out to those who write the history all that the bus holds, also what
+// they have taken before, and returns how many reports that are.
+func (h *Hub) Replay(ctx context.Context) (uint64, error) {
+	s, err := h.js.Stream(ctx, fleet.Stream)
+	if err == nil {
+		err = s.DeleteConsumer(ctx, Ingester) // which those who share it make again
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return 0, fmt.Errorf("replay: %w", err)
+	}
+	return s.CachedInfo().State.Msgs, nil
+}
+
 // Purge deletes what the bus holds of a box.
 func (h *Hub) Purge(ctx context.Context, a fleet.Address) error {
 	subject, err := fleet.ReportSubject(a.Tenant, a.Box)
