@@ -392,7 +392,7 @@ func explain(e env, a *authority.Authority, m authority.Mode, conf string) {
 	case authority.Embedded:
 		fmt.Fprintf(e.out, "serve:         sprechprobe-fleet serve --nats-config %s --keys %s\n", conf, serving)
 	case authority.Operator:
-		fmt.Fprintf(e.out, "serve:         nats-server -c %s\n               sprechprobe-fleet serve --nats URL --keys %s\n", conf, serving)
+		fmt.Fprintf(e.out, "serve:         nats-server -c %s\n               sprechprobe-fleet serve --nats URL --keys %s\nVENDOR:        %s (the account, where another region's server joins)\n", conf, serving, a.VendorAccount())
 	default:
 		fmt.Fprintf(e.out, "serve:         nats-server -c %s\n               sprechprobe-fleet serve --nats URL --creds %s\n", conf, filepath.Join(serving, authority.FleetKey))
 	}

@@ -96,8 +96,8 @@ func (c *cluster) urls() string {
 	return fmt.Sprintf("nats://%s,nats://%s,nats://%s", local(c.at[0]), local(c.at[1]), local(c.at[2]))
 }
 
-// centre is the vendor's account, as the serving machine joins it.
-func centre(t *testing.T, urls, keys string) jetstream.JetStream {
+// centreOf is the vendor's account, as the serving machine joins it.
+func centreOf(t *testing.T, urls, keys string) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect(urls, nats.UserCredentials(filepath.Join(keys, "serve", "fleet.creds")), nats.MaxReconnects(-1),
 		nats.ReconnectWait(100*time.Millisecond), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
@@ -298,7 +298,7 @@ func TestTwoServeOneFleet(t *testing.T) {
 	e := newEar(t)
 	c := newCluster(t)
 	where := postgres.Start(t).URL()
-	js := centre(t, c.urls(), c.keys)
+	js := centreOf(t, c.urls(), c.keys)
 	config := e.config(t, c.dir)
 	serve := func(name string) (string, *lab.Process) {
 		return fleetProgram(t, "--nats", c.urls(), "--keys", filepath.Join(c.keys, "serve"), "--replicas", "3", "--max-bytes", "100000000", "--history", where,

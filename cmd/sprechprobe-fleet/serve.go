@@ -47,6 +47,8 @@ const serveArgs = `[flags]` + portalArgs + `
   --relay-time DURATION  how long these are good for (default 10m)
   --max-bytes N        bound of the stream of reports on disk (default 4 GiB)
   --replicas N         copies of the reports in a cluster of three or more (default 1)
+  --source DOMAIN      a region with a bus of its own, whose reports come here, too, by
+                       its JetStream domain; may be given again
   --max-boxes N        bound of boxes shown (default 200000)` + historyArgs
 
 // serveFlags are the settings of serve.
@@ -90,6 +92,7 @@ func parseServe(args []string) (serveFlags, error) {
 	s.kept.add(f)
 	f.IntVar(&s.hub.Replicas, "replicas", 1, "")
 	f.Int64Var(&s.hub.MaxBytes, "max-bytes", hub.DefaultMaxBytes, "")
+	f.Var((*list)(&s.hub.Sources), "source", "")
 	f.IntVar(&s.maxBoxes, "max-boxes", 200000, "")
 	if err := parse(f, args); err != nil {
 		return s, err

@@ -53,6 +53,9 @@ func (a *Authority) centre() (string, error) {
 	return a.encode(c)
 }
 
+// VendorAccount is the public key of the account with the streams and the settings.
+func (a *Authority) VendorAccount() string { return a.public(centreKey) }
+
 func (a *Authority) imports(subject, from string, t jwt.ExportType) *jwt.Import {
 	return &jwt.Import{Name: subject, Subject: jwt.Subject(subject), Account: a.public(from), Type: t}
 }

@@ -49,6 +49,9 @@ func (h *Hub) stream(ctx context.Context) (jetstream.Stream, error) {
 		Replicas:    max(1, h.conf.Replicas),
 		AllowDirect: true,
 	}
+	for _, domain := range h.conf.Sources {
+		conf.Sources = append(conf.Sources, &jetstream.StreamSource{Name: fleet.Stream, Domain: domain})
+	}
 	s, err := again(ctx, func(ctx context.Context) (jetstream.Stream, error) { return h.js.CreateOrUpdateStream(ctx, conf) })
 	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", fleet.Stream, err)

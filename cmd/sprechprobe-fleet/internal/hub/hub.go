@@ -28,7 +28,10 @@ type Config struct {
 	Account    string // account of ConfigFile that holds the streams; optional
 	Data       string // directory of the embedded JetStream store
 
-	Replicas int   // copies of the stream in a cluster; 0: 1
+	Replicas int // copies of the stream in a cluster; 0: 1
+	// Sources are JetStream domains whose streams of reports are read into this one:
+	// regions with servers of their own, linked as leaf nodes in the vendor's account.
+	Sources  []string
 	MaxBytes int64 // of the stream on disk; 0: [DefaultMaxBytes]
 	// AckWait is how long an ingester may take for a batch until another one gets it;
 	// 0: 30 s. All ingesters of a bus have to agree.
