@@ -135,9 +135,13 @@ func (h *Hub) Backlog(ctx context.Context) (uint64, error) {
 }
 
 // Replay hands out to those who write the history all that the bus holds, also what
-// they have taken before, and returns how many reports that are.
+// they have taken before, and returns how many reports that are: none on a bus that is
+// new.
 func (h *Hub) Replay(ctx context.Context) (uint64, error) {
 	s, err := h.js.Stream(ctx, fleet.Stream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return 0, nil
+	}
 	if err == nil {
 		err = s.DeleteConsumer(ctx, Ingester) // which those who share it make again
 	}
