@@ -196,7 +196,9 @@ func (a *Alerter) look(now time.Time) {
 		}
 	}
 	a.told = a.engine.memory()
-	_ = a.save() // if that fails, the turn is over
+	if a.save() != nil {
+		a.queues = nil // the turn is over, and the next one tells
+	}
 }
 
 // put adds a message to a queue. The caller holds the lock.

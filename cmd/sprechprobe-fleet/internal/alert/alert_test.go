@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -448,12 +449,13 @@ func TestWhatIsNotKeptIsNotTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t)
 		with := s.conf.Alone
-		broken := true
+		var broken atomic.Bool
+		broken.Store(true)
 		s.conf.Alone = func(ctx context.Context, do func(context.Context, []byte, func([]byte) error)) {
 			for ctx.Err() == nil {
 				with(ctx, func(ctx context.Context, kept []byte, keep func([]byte) error) {
 					do(ctx, kept, func(b []byte) error {
-						if broken {
+						if broken.Load() {
 							return errors.New("no room")
 						}
 						return keep(b)
@@ -465,7 +467,7 @@ func TestWhatIsNotKeptIsNotTold(t *testing.T) {
 		s.start()
 		time.Sleep(time.Hour)
 		s.wants(hook)
-		broken = false
+		broken.Store(false)
 		time.Sleep(time.Hour)
 		s.wants(hook, "box.changed acme/nord ready>blocked")
 		s.stop()
