@@ -20,6 +20,8 @@ const (
 // known is what the table of boxes says of a box before a batch.
 type known struct {
 	row
+	no               int64
+	seen             seen // which reports there are of its run
 	silent           bool
 	first, since     int64
 	every            int64 // milliseconds; 0: not known
@@ -50,8 +52,11 @@ func (db *DB) Add(ctx context.Context, entries []Entry) (added int, err error) {
 		if err := b.lock(rows); err != nil {
 			return err
 		}
-		fresh, err := b.insert(rows)
+		fresh, err := b.unknown(rows)
 		if err != nil {
+			return err
+		}
+		if err := b.insert(fresh); err != nil {
 			return err
 		}
 		added = len(fresh)
@@ -74,9 +79,10 @@ type batch struct {
 	boxes   map[string]*known
 	names   []string // of boxes, in order
 	changes [][]any
+	runs    map[run]*past // that boxes have left, as far as rows are of them
 }
 
-const boxColumns = `box, name, version, isp, verdict, severity, silent, state, boot, seq, event_at, arrived_at, first_at, since_at, every_ms, uptime_ms, reports`
+const boxColumns = `no, box, name, version, isp, verdict, severity, silent, state, boot, seq, top, gaps, event_at, arrived_at, first_at, since_at, every_ms, uptime_ms, reports`
 
 // lock reads the boxes that rows are of, and keeps others from writing them until
 // the transaction ends. A box that is new gets a row first.
@@ -98,15 +104,21 @@ func (b *batch) lock(rows []row) error {
 	for _, n := range b.names {
 		if b.boxes[n] == nil {
 			missing = append(missing, n)
-			blank = append(blank, []any{n, addressOf(n).Tenant, place(agent.VerdictUnknown, 0, false)})
 		}
 	}
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := b.t.each(`INSERT INTO boxes (box, tenant, name, search, version, isp, place, verdict, severity, silent, state, boot, seq,
+	numbers, err := b.t.numbers("boxes", len(missing))
+	if err != nil {
+		return err
+	}
+	for i, n := range missing {
+		blank = append(blank, []any{numbers[i], n, addressOf(n).Tenant, place(agent.VerdictUnknown, 0, false)})
+	}
+	if _, err := b.t.each(`INSERT INTO boxes (no, box, tenant, name, search, version, isp, place, verdict, severity, silent, state, boot, seq, top, gaps,
 		event_at, arrived_at, first_at, since_at, every_ms, uptime_ms, due_at, reports)
-		VALUES (?, ?, '', '', '', '', ?, 0, 0, 0, '', '', 0, 0, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT (box) DO NOTHING`, blank); err != nil {
+		VALUES (?, ?, ?, '', '', '', '', ?, 0, 0, 0, '', '', 0, -1, '', 0, 0, 0, 0, 0, 0, 0, 0) ON CONFLICT (box) DO NOTHING`, blank); err != nil {
 		return err
 	}
 	return b.read(missing)
@@ -134,45 +146,48 @@ func (b *batch) read(names []string) error {
 }
 
 func (k *known) scan(s scan) error {
-	var verdict, severity, silent int64
-	err := s(&k.box, &k.title, &k.version, &k.isp, &verdict, &severity, &silent, &k.state, &k.boot, &k.seq, &k.eventAt, &k.arrivedAt,
+	var verdict, severity, silent, top int64
+	var gaps string
+	err := s(&k.no, &k.box, &k.title, &k.version, &k.isp, &verdict, &severity, &silent, &k.state, &k.boot, &k.seq, &top, &gaps, &k.eventAt, &k.arrivedAt,
 		&k.first, &k.since, &k.every, &k.uptime, &k.reports)
+	k.seen = parseSeen(top, gaps)
 	k.verdict, k.severity, k.silent = agent.Verdict(verdict), agent.Severity(severity), silent != 0
 	return err
 }
 
 var insertReport = func() string {
-	columns, marks := "box, boot, seq, event_at, arrived_at, verdict, state", "?, ?, ?, ?, ?, ?, ?"
+	columns, marks := "box, event_at, seq, boot, arrived_at, verdict, state", "?, ?, ?, ?, ?, ?, ?"
 	for _, m := range Metrics {
 		columns, marks = columns+", "+string(m), marks+", ?"
 	}
-	return "INSERT INTO reports (" + columns + ", raw) VALUES (" + marks + ", ?) ON CONFLICT (box, boot, seq) DO NOTHING"
+	return "INSERT INTO reports (" + columns + ", raw) VALUES (" + marks + ", ?) ON CONFLICT (box, event_at, seq, boot) DO NOTHING"
 }()
 
-// insert writes the reports and returns those that were not there.
-func (b *batch) insert(rows []row) (fresh []row, err error) {
-	all := make([][]any, len(rows))
-	for i, r := range rows {
-		args := []any{r.box, r.boot, r.seq, r.eventAt, r.arrivedAt, int64(r.verdict), r.state}
-		for _, m := range Metrics {
-			if v, ok := r.measures[m]; ok {
-				args = append(args, v)
-			} else {
-				args = append(args, nil)
-			}
-		}
-		all[i] = append(args, r.raw)
-	}
-	changed, err := b.t.each(insertReport, all)
+// insert writes the reports, which are new.
+func (b *batch) insert(rows []row) error {
+	numbers, err := b.t.numbers("raws", len(rows))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for i, n := range changed {
-		if n > 0 {
-			fresh = append(fresh, rows[i])
+	width := 8 + len(Metrics)
+	cells := make([]any, 0, len(rows)*(width+2)) // one piece of memory for all
+	all, raws := make([][]any, len(rows)), make([][]any, len(rows))
+	for i, r := range rows {
+		from := len(cells)
+		cells = append(cells, b.boxes[r.box].no, r.eventAt, r.seq, r.boot, r.arrivedAt, int64(r.verdict), r.state)
+		for m := range Metrics {
+			cells = append(cells, r.measures.cell(m))
 		}
+		cells = append(cells, numbers[i])
+		all[i] = cells[from:len(cells):len(cells)]
+		cells = append(cells, numbers[i], r.raw)
+		raws[i] = cells[len(cells)-2 : len(cells) : len(cells)]
 	}
-	return fresh, nil
+	if _, err := b.t.each(insertReport, all); err != nil {
+		return err
+	}
+	_, err = b.t.each(`INSERT INTO raws (no, raw) VALUES (?, ?)`, raws)
+	return err
 }
 
 // take makes a new report the newest of its box, or else finds its place in the
@@ -187,9 +202,12 @@ func (b *batch) take(r row) error {
 	late := k.eventAt > 0 && !newer(r, k.row)
 	if late {
 		k.arrivedAt = max(k.arrivedAt, r.arrivedAt)
-		return b.remember(r)
+		return b.remember(k.no, r)
 	}
 	k.learn(r)
+	if r.boot != k.boot {
+		b.move(k, r.boot)
+	}
 	if r.state != k.state {
 		k.since = r.eventAt
 		b.changes = append(b.changes, []any{r.box, r.eventAt, k.state, r.state})
@@ -238,26 +256,26 @@ func (k *known) due() int64 {
 
 // remember puts a report that came late into the log of changes: it may be one,
 // and the one after it may be none any more.
-func (b *batch) remember(r row) error {
-	if err := b.compare(r.box, r.eventAt, r.state); err != nil {
+func (b *batch) remember(no int64, r row) error {
+	if err := b.compare(no, r.box, r.eventAt, r.state); err != nil {
 		return err
 	}
 	var at int64
 	var state string
 	err := b.t.query(`SELECT event_at, state FROM reports WHERE box = ? AND event_at > ? ORDER BY event_at LIMIT 1`,
-		[]any{r.box, r.eventAt}, func(s scan) error { return s(&at, &state) })
+		[]any{no, r.eventAt}, func(s scan) error { return s(&at, &state) })
 	if err != nil || at == 0 {
 		return err
 	}
-	return b.compare(r.box, at, state)
+	return b.compare(no, r.box, at, state)
 }
 
 // compare enters a report into the log of changes if it differs from the one
 // before it.
-func (b *batch) compare(box string, at int64, state string) error {
+func (b *batch) compare(no int64, box string, at int64, state string) error {
 	var was string
 	err := b.t.query(`SELECT state FROM reports WHERE box = ? AND event_at < ? ORDER BY event_at DESC LIMIT 1`,
-		[]any{box, at}, func(s scan) error { return s(&was) })
+		[]any{no, at}, func(s scan) error { return s(&was) })
 	if err != nil {
 		return err
 	}
@@ -280,12 +298,12 @@ func (b *batch) finish() error {
 		if !k.stated {
 			continue
 		}
-		brief = append(brief, []any{k.boot, k.seq, k.eventAt, k.arrivedAt, k.first, k.every, k.uptime, k.due(), k.reports, n})
+		brief = append(brief, []any{k.boot, k.seq, k.seen.top, k.seen.text(), k.eventAt, k.arrivedAt, k.first, k.every, k.uptime, k.due(), k.reports, k.no})
 		if !k.restated {
 			continue
 		}
 		search := strings.ToLower(k.title + "\n" + n)
-		whole = append(whole, []any{k.title, search, k.version, k.isp, place(k.verdict, k.severity, false), int64(k.verdict), int64(k.severity), k.state, k.since, n})
+		whole = append(whole, []any{k.title, search, k.version, k.isp, place(k.verdict, k.severity, false), int64(k.verdict), int64(k.severity), k.state, k.since, k.no})
 		untag = append(untag, []any{n})
 		for _, tag := range k.tags {
 			tags = append(tags, []any{n, tag})
@@ -295,12 +313,15 @@ func (b *batch) finish() error {
 		query string
 		rows  [][]any
 	}{
-		{`UPDATE boxes SET boot = ?, seq = ?, event_at = ?, arrived_at = ?, first_at = ?, every_ms = ?, uptime_ms = ?, due_at = ?, reports = ? WHERE box = ?`, brief},
-		{`UPDATE boxes SET name = ?, search = ?, version = ?, isp = ?, place = ?, verdict = ?, severity = ?, silent = 0, state = ?, since_at = ? WHERE box = ?`, whole},
+		{`UPDATE boxes SET boot = ?, seq = ?, top = ?, gaps = ?, event_at = ?, arrived_at = ?, first_at = ?, every_ms = ?, uptime_ms = ?, due_at = ?,
+			reports = ? WHERE no = ?`, brief},
+		{`UPDATE boxes SET name = ?, search = ?, version = ?, isp = ?, place = ?, verdict = ?, severity = ?, silent = 0, state = ?, since_at = ? WHERE no = ?`, whole},
 		{`DELETE FROM tags WHERE box = ?`, untag},
 		{`INSERT INTO tags (box, tag) VALUES (?, ?)`, tags},
 		{`INSERT INTO changes (box, event_at, was, state) VALUES (?, ?, ?, ?)
 			ON CONFLICT (box, event_at) DO UPDATE SET was = excluded.was, state = excluded.state`, b.changes},
+		{`INSERT INTO runs (box, boot, top, gaps, event_at) VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (box, boot) DO UPDATE SET top = excluded.top, gaps = excluded.gaps, event_at = excluded.event_at`, b.leave()},
 	} {
 		if len(step.rows) == 0 {
 			continue

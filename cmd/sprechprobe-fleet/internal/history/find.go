@@ -244,7 +244,8 @@ func (db *DB) Facets(ctx context.Context, q Query) ([]Facet, error) {
 // Each hands out every box that was last heard of before a moment, with its newest
 // report, in the order of names. The report's Schema is empty where its time is over.
 func (db *DB) Each(ctx context.Context, before time.Time, take func(Box, agent.Report)) error {
-	const query = `SELECT ` + boxColumns + `, (SELECT raw FROM reports WHERE reports.box = boxes.box AND reports.boot = boxes.boot AND reports.seq = boxes.seq)
+	const query = `SELECT ` + boxColumns + `, (SELECT raws.raw FROM reports JOIN raws ON raws.no = reports.raw
+			WHERE reports.box = boxes.no AND reports.event_at = boxes.event_at AND reports.seq = boxes.seq AND reports.boot = boxes.boot)
 		FROM boxes WHERE box > ? AND arrived_at < ? AND event_at > 0 ORDER BY box LIMIT 500`
 	for last := ""; ; {
 		n := 0
@@ -297,7 +298,7 @@ func (db *DB) Newest(ctx context.Context, a fleet.Address) (Box, agent.Report, e
 	}
 	var r agent.Report
 	if err == nil {
-		r, err = db.report(ctx, name(a), b.Boot, int64(b.Seq))
+		r, err = db.report(ctx, name(a))
 	}
 	if err != nil {
 		return Box{}, agent.Report{}, fmt.Errorf("history: box %s: %w", a, err)
@@ -305,9 +306,11 @@ func (db *DB) Newest(ctx context.Context, a fleet.Address) (Box, agent.Report, e
 	return b, r, nil
 }
 
-func (db *DB) report(ctx context.Context, box, boot string, seq int64) (agent.Report, error) {
+// report is the newest report of a box.
+func (db *DB) report(ctx context.Context, box string) (agent.Report, error) {
 	var packed []byte
-	err := db.e.read(ctx, `SELECT raw FROM reports WHERE box = ? AND boot = ? AND seq = ?`, []any{box, boot, seq},
+	err := db.e.read(ctx, `SELECT raws.raw FROM boxes JOIN reports ON reports.box = boxes.no AND reports.event_at = boxes.event_at
+			AND reports.seq = boxes.seq AND reports.boot = boxes.boot JOIN raws ON raws.no = reports.raw WHERE boxes.box = ?`, []any{box},
 		func(s scan) error { return s(&packed) })
 	if err != nil {
 		return agent.Report{}, err

@@ -107,10 +107,6 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 	if c.Turn == 0 {
 		c.Turn = DefaultTurn
 	}
-	p, err := newPacker()
-	if err != nil {
-		return nil, err
-	}
 	open := openSQLite
 	if strings.HasPrefix(where, "postgres://") || strings.HasPrefix(where, "postgresql://") {
 		open = openPostgres
@@ -119,8 +115,11 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := &DB{conf: c, e: e, pack: p}
-	for _, statement := range schema() {
+	db := &DB{conf: c, e: e, pack: newPacker()}
+	if err := db.readable(ctx, where); err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	for _, statement := range schema(e.words()) {
 		if err := e.write(ctx, func(t tx) error { _, err := t.each(statement, [][]any{{}}); return err }); err != nil {
 			return nil, errors.Join(fmt.Errorf("history: make tables: %w", err), e.close())
 		}
@@ -129,6 +128,24 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("history: %w", err), e.close())
 	}
 	return db, nil
+}
+
+// readable refuses tables of another layout than this program's.
+func (db *DB) readable(ctx context.Context, where string) error {
+	ask := func(query string) error {
+		return db.e.read(ctx, query, nil, func(scan) error { return nil })
+	}
+	if ask(`SELECT box FROM boxes WHERE 1 = 0`) != nil {
+		return nil // there are none
+	}
+	if err := ask(`SELECT no, top, gaps FROM boxes WHERE 1 = 0`); err != nil {
+		if strings.Contains(where, "://") {
+			where = "the database" // its URL may hold a password
+		}
+		return fmt.Errorf("history: %s holds a history of an earlier version of this program, which this one cannot read: "+
+			"put it away or name another one; a new one gets what the bus still holds (%v)", where, err)
+	}
+	return nil
 }
 
 // Close ends the history's connections.
@@ -141,6 +158,7 @@ type engine interface {
 	write(ctx context.Context, f func(tx) error) error
 	read(ctx context.Context, query string, args []any, row func(scan) error) error
 	close() error
+	words() words
 }
 
 // tx is one transaction that writes.
@@ -151,6 +169,8 @@ type tx interface {
 	query(query string, args []any, row func(scan) error) error
 	// forUpdate ends a query whose rows nobody else may change meanwhile.
 	forUpdate() string
+	// numbers are n that no row of a table is kept by yet.
+	numbers(table string, n int) ([]int64, error)
 }
 
 // scan reads the columns of a row.
@@ -188,8 +208,12 @@ func EventAt(r agent.Report, arrived time.Time) time.Time {
 // Delete forgets a box. It is unknown afterwards, until it reports again.
 func (db *DB) Delete(ctx context.Context, a fleet.Address) error {
 	return db.e.write(ctx, func(t tx) error {
-		for _, table := range []string{"tags", "reports", "changes", "hours", "boxes"} {
-			if _, err := t.each("DELETE FROM "+table+" WHERE box = ?", [][]any{{name(a)}}); err != nil {
+		const no = ` WHERE box IN (SELECT no FROM boxes WHERE box = ?)`
+		for _, what := range []string{
+			`raws WHERE no IN (SELECT raw FROM reports` + no + `)`, `reports` + no, `runs` + no,
+			`tags WHERE box = ?`, `changes WHERE box = ?`, `hours WHERE box = ?`, `boxes WHERE box = ?`,
+		} {
+			if _, err := t.each("DELETE FROM "+what, [][]any{{name(a)}}); err != nil {
 				return fmt.Errorf("delete box %s: %w", a, err)
 			}
 		}

@@ -149,6 +149,48 @@ var conformance = map[string]func(*bench){
 			}
 		}
 	},
+	"reports of runs that take turns, of which some wait, are each taken once": func(b *bench) {
+		clockless := func(boot string, seq uint64, s int) history.Entry {
+			e := entry(one, boot, seq, s, agent.Ready)
+			e.Report.Stamp.Clock = agent.ClockUnset
+			return e
+		}
+		all := []history.Entry{
+			entry(one, "a", 1, 0, agent.Ready), entry(one, "a", 4, 900, agent.Ready), entry(one, "b", 5, 600, agent.Ready), entry(one, "b", 3, 1800, agent.Ready),
+			entry(one, "a", 9, 1500, agent.Ready), entry(one, "c", 1, 2400, agent.Ready), entry(one, "b", 4, 2100, agent.Ready), clockless("d", 2, 3000),
+			clockless("e", 1, 3300), entry(one, "a", 2, 300, agent.Ready), clockless("d", 1, 3600), entry(one, "c", 0, 2500, agent.Ready),
+		}
+		for i, e := range all {
+			if n := b.add(e); n != 1 {
+				b.Errorf("report %d (%s %d): added %d, want 1", i, e.Boot, e.Report.Seq, n)
+			}
+		}
+		for range 2 {
+			for i, e := range all {
+				// Sent again by a box that heard no answer: one without a clock is as of then.
+				e.ArrivedAt = e.ArrivedAt.Add(2 * time.Hour)
+				if n := b.add(e); n != 0 {
+					b.Errorf("report %d (%s %d) again: added %d, want 0", i, e.Boot, e.Report.Seq, n)
+				}
+			}
+			if n := b.add(all...); n != 0 {
+				b.Errorf("all at once again: added %d, want 0", n)
+			}
+		}
+		if box, _ := b.newest(one); box.Boot != "d" || box.Seq != 1 || box.Reports != uint64(len(all)) {
+			b.Errorf("newest is %s %d of %d", box.Boot, box.Seq, box.Reports)
+		}
+	},
+	"a run with many gaps loses nothing and takes nothing twice": func(b *bench) {
+		var odd, even []history.Entry
+		for i := range 100 {
+			odd = append(odd, entry(one, "a", uint64(2*i+1), 120*i+60, agent.Ready))
+			even = append(even, entry(one, "a", uint64(2*i+2), 120*i+120, agent.Ready))
+		}
+		if n := b.add(odd...) + b.add(odd[:50]...) + b.add(even...) + b.add(even...) + b.add(odd...); n != 200 {
+			b.Errorf("added %d of 200 that came twice and more", n)
+		}
+	},
 	"the newest report is shown": func(b *bench) {
 		b.add(entry(one, "b", 1, 900, agent.Ready), entry(one, "a", 7, 300, agent.Blocked))
 		b.add(entry(one, "a", 8, 600, agent.Blocked))
@@ -575,6 +617,22 @@ func run(t *testing.T, where string, check func(*bench)) {
 	}
 	t.Cleanup(func() { b.Close() })
 	check(b)
+}
+
+// Tables of an earlier layout are refused in words, and stay as they are.
+func TestOpenRefusesAnEarlierLayout(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "history.db")
+	if _, err := table(t, file).Exec(`CREATE TABLE boxes (box TEXT NOT NULL PRIMARY KEY, seq BIGINT)`); err != nil {
+		t.Fatal(err)
+	}
+	_, err := history.Open(t.Context(), file, history.Config{})
+	if err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "put it away") {
+		t.Errorf("Open: %v", err)
+	}
+	var tables int
+	if err := table(t, file).QueryRow(`SELECT count(*) FROM sqlite_master WHERE type = 'table'`).Scan(&tables); err != nil || tables != 1 {
+		t.Errorf("%d tables, %v, want the one that was there", tables, err)
+	}
 }
 
 func TestOpenRefuses(t *testing.T) {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/s2"
-	"github.com/klauspost/compress/zstd"
 
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
@@ -20,8 +19,7 @@ import (
 
 const (
 	// packed opens what was packed with a dictionary; the dictionary's number follows,
-	// 4 bytes, and then an S2 block. Zstandard's frames (RFC 8878), which older programs
-	// wrote, open with 0x28.
+	// 4 bytes, and then an S2 block.
 	packed = 1
 
 	// stale is after how many days a new dictionary is learnt: fleets change.
@@ -35,20 +33,12 @@ const (
 // Dictionaries are kept for as long as the history is, for everybody who reads it. It
 // is safe for concurrent use.
 type packer struct {
-	old *zstd.Decoder
-
 	mu    sync.Mutex
 	dicts map[uint32]*s2.Dict // by number, which is the day on which it was learnt
 	last  uint32              // the newest one; 0: none
 }
 
-func newPacker() (*packer, error) {
-	r, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(4*fleet.MaxReport), zstd.WithDecoderConcurrency(0))
-	if err != nil {
-		return nil, fmt.Errorf("history: %w", err)
-	}
-	return &packer{old: r, dicts: map[uint32]*s2.Dict{}}, nil
-}
+func newPacker() *packer { return &packer{dicts: map[uint32]*s2.Dict{}} }
 
 // newest returns the dictionary to pack with; nil: there is none.
 func (p *packer) newest() (uint32, *s2.Dict) {
@@ -65,20 +55,17 @@ func (p *packer) enter(n uint32, d *s2.Dict) {
 
 func (p *packer) pack(b []byte) []byte {
 	n, d := p.newest()
-	out := binary.LittleEndian.AppendUint32([]byte{packed}, n)
-	block := d.Encode(make([]byte, s2.MaxEncodedLen(len(b))), b)
-	return append(out, block...)
+	out := make([]byte, 5+s2.MaxEncodedLen(len(b)))
+	out[0] = packed
+	binary.LittleEndian.PutUint32(out[1:], n)
+	return out[:5+len(d.Encode(out[5:], b))]
 }
 
 // unpack reads what was packed. The number is that of the dictionary which is
 // missing, 0 where none is.
 func (p *packer) unpack(b []byte) (raw []byte, missing uint32, err error) {
-	if len(b) == 0 || b[0] != packed {
-		raw, err = p.old.DecodeAll(b, nil)
-		return raw, 0, err
-	}
-	if len(b) < 5 {
-		return nil, 0, errors.New("kept report is cut off")
+	if len(b) < 5 || b[0] != packed {
+		return nil, 0, errors.New("kept report is cut off or damaged")
 	}
 	n := binary.LittleEndian.Uint32(b[1:])
 	p.mu.Lock()

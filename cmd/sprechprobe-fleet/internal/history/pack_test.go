@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
@@ -64,32 +62,13 @@ func TestDictionaryHoldsNothingOfAPractice(t *testing.T) {
 	}
 }
 
-// A history that an older program has written can be read.
-func TestReportsOfOlderProgramsCanBeRead(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "history.db")
-	b := &bench{T: t, DB: open(t, file)}
-	e := entry(one, "boot", 1, 0, agent.Ready)
-	b.add(e)
-	w, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := w.EncodeAll([]byte(`{"schema":"sprechprobe.report/1","seq":1,"took_ms":4711}`), nil)
-	if _, err := table(t, file).Exec(`UPDATE reports SET raw = ?`, old); err != nil {
-		t.Fatal(err)
-	}
-	if _, r := b.newest(one); r.TookMS != 4711 {
-		t.Errorf("report %+v", r)
-	}
-}
-
 // Bytes that a disk has changed are an error that says so.
 func TestDamagedReport(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "history.db")
 	b := &bench{T: t, DB: open(t, file)}
 	b.add(entry(one, "boot", 1, 0, agent.Ready))
 	for _, raw := range [][]byte{{1}, {1, 0, 0, 0, 9, 1}, {0x28, 0xb5}, []byte("?")} {
-		if _, err := table(t, file).Exec(`UPDATE reports SET raw = ?`, raw); err != nil {
+		if _, err := table(t, file).Exec(`UPDATE raws SET raw = ?`, raw); err != nil {
 			t.Fatal(err)
 		}
 		if _, _, err := b.Newest(t.Context(), one); err == nil || !strings.Contains(err.Error(), "acme/one") {

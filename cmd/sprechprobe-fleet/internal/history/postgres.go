@@ -138,6 +138,17 @@ func (t postTx) query(query string, args []any, row func(scan) error) error {
 
 func (postTx) forUpdate() string { return " FOR UPDATE" }
 
+// numbers are random, so that a distributed database spreads what they stand for.
+func (postTx) numbers(_ string, n int) ([]int64, error) {
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = rand.Int64()
+	}
+	return out, nil
+}
+
+func (post) words() words { return words{number: "BIGINT"} }
+
 // numbered writes $1, $2 ... for each ?. No statement of ours has one in a text.
 func numbered(query string) string {
 	parts := strings.Split(query, "?")

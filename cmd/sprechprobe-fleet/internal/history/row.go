@@ -30,16 +30,16 @@ type row struct {
 	title     string
 	version   string
 	tags      []string
-	measures  map[Metric]float64
+	measures  measures
 	raw       []byte
 }
 
 // row reads an entry. Public addresses are shortened before anything is kept.
 func (db *DB) row(e Entry) (row, error) {
-	r := fleet.Redact(e.Report)
-	raw := e.Raw
-	if shortened(e.Report, r) {
+	r, raw := e.Report, e.Raw
+	if tells(r) {
 		var err error
+		r = fleet.Redact(r)
 		if raw, err = json.Marshal(r); err != nil {
 			return row{}, fmt.Errorf("report of %s: %w", e.From, err)
 		}
@@ -56,19 +56,39 @@ func (db *DB) row(e Entry) (row, error) {
 		scheduled: r.Trigger == agent.OnSchedule, uptime: int64(r.Stamp.UptimeS * 1000),
 		title: clip(r.Box.Name, 200), version: clip(r.Box.Version, 60), measures: measure(r), raw: db.pack.pack(raw),
 	}
-	tags := map[string]bool{}
 	for _, f := range r.Findings {
 		out.severity = max(out.severity, f.Severity)
 		if f.Severity > agent.Info {
-			tags["finding:"+clip(string(f.Code), 60)] = true
-			tags["cause:"+f.Cause.String()] = true
+			out.tags = append(out.tags, "finding:"+clip(string(f.Code), 60), "cause:"+f.Cause.String())
 		}
 	}
 	for _, p := range r.Profiles {
-		tags["profile:"+clip(p.Name, 60)] = true
+		out.tags = append(out.tags, "profile:"+clip(p.Name, 60))
 	}
-	out.tags = slices.Sorted(maps.Keys(tags))
+	slices.Sort(out.tags)
+	out.tags = slices.Compact(out.tags)
 	return out, nil
+}
+
+// tells reports whether a report says addresses that are to be shortened. What could
+// be one is text, of which most evidence has none.
+func tells(r agent.Report) bool {
+	var some agent.Report
+	for _, e := range r.Evidence {
+		for _, v := range e.Values {
+			if _, text := v.(string); text {
+				some.Evidence = append(some.Evidence, e)
+				break
+			}
+		}
+	}
+	for _, f := range r.Findings {
+		if len(f.Args) > 0 {
+			f.Evidence = nil
+			some.Findings = append(some.Findings, f)
+		}
+	}
+	return shortened(some, fleet.Redact(some))
 }
 
 // shortened reports whether addresses were cut: everything else is as it was.
@@ -106,13 +126,14 @@ func (db *DB) isp(r agent.Report) string {
 // stateOf writes the verdict and the findings that count as one text that is the
 // same where they are: "limited nat-edm/practice turn-udp-block/practice".
 func stateOf(r agent.Report) string {
-	seen := map[string]bool{}
+	var words []string
 	for _, f := range r.Findings {
 		if code := string(f.Code); f.Severity > agent.Info && len(code) <= 60 && !strings.ContainsAny(code, " /") {
-			seen[code+"/"+f.Cause.String()] = true
+			words = append(words, code+"/"+f.Cause.String())
 		}
 	}
-	return strings.Join(append([]string{r.Verdict.String()}, slices.Sorted(maps.Keys(seen))...), " ")
+	slices.Sort(words)
+	return strings.Join(append([]string{r.Verdict.String()}, slices.Compact(words)...), " ")
 }
 
 // parseState reads what stateOf wrote; of an empty text, nothing is known.
@@ -137,9 +158,29 @@ var service = []agent.ProbeName{agent.ProbeSTUN, agent.ProbeTURN, agent.ProbeRel
 // most is more than any metric can be.
 const most = 1e12
 
+// measures are the metrics of a report, in the order of [Metrics].
+type measures [6]struct {
+	value float64
+	known bool
+}
+
+// raise enters a value where none is greater.
+func (m *measures) raise(which Metric, v float64) {
+	at := &m[slices.Index(Metrics, which)]
+	// Sums of what a stranger sends must stay numbers.
+	at.value, at.known = max(at.value, min(max(v, 0), most)), true
+}
+
+// cell is a metric as the table has it.
+func (m *measures) cell(i int) any {
+	if m[i].known {
+		return m[i].value
+	}
+	return nil
+}
+
 // measure takes the metrics from a report. What was not measured is absent.
-func measure(r agent.Report) map[Metric]float64 {
-	out := map[Metric]float64{}
+func measure(r agent.Report) (out measures) {
 	var trips, jitter []float64
 	var sent, got float64
 	for _, e := range r.Evidence {
@@ -158,26 +199,23 @@ func measure(r agent.Report) map[Metric]float64 {
 			}
 		}
 		if e.Probe == agent.ProbeBandwidth {
-			bandwidth(out, e.Values)
+			out.bandwidth(e.Values)
 		}
 	}
 	if len(trips) > 0 {
 		slices.Sort(trips)
-		out[RTT] = trips[len(trips)/2]
+		out.raise(RTT, trips[len(trips)/2])
 	}
 	if len(jitter) > 0 {
-		out[Jitter] = max(out[Jitter], slices.Max(jitter))
+		out.raise(Jitter, slices.Max(jitter))
 	}
 	if sent > 0 {
-		out[Loss] = max(out[Loss], 1-min(got, sent)/sent)
-	}
-	for m, v := range out {
-		out[m] = min(max(v, 0), most) // sums of what a stranger sends must stay numbers
+		out.raise(Loss, 1-min(got, sent)/sent)
 	}
 	return out
 }
 
-func bandwidth(out map[Metric]float64, v agent.Values) {
+func (m *measures) bandwidth(v agent.Values) {
 	for _, c := range []struct {
 		from agent.Key
 		to   Metric
@@ -187,7 +225,7 @@ func bandwidth(out map[Metric]float64, v agent.Values) {
 		{agent.DownLoss, Loss}, {agent.UpLoss, Loss}, {agent.DownJitter, Jitter}, {agent.UpJitter, Jitter},
 	} {
 		if n, ok := v.Num(c.from); ok {
-			out[c.to] = max(out[c.to], n)
+			m.raise(c.to, n)
 		}
 	}
 }

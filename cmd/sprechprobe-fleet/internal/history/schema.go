@@ -23,10 +23,16 @@ var Metrics = []Metric{RTT, Loss, Jitter, Down, Up, LoadedRTT}
 
 const verdicts = 5
 
+// words are what the two databases call differently.
+type words struct {
+	number    string // the type of a number that rows are kept by
+	clustered string // follows a table whose rows lie in the order of their key
+}
+
 // schema is the statements that make the tables. They are written for both
-// databases: times are milliseconds since 1970, and every key starts with the box,
-// so that a distributed database spreads what is written by time.
-func schema() []string {
+// databases: times are milliseconds since 1970, and no key starts with a time, so
+// that a distributed database spreads what is written at one time.
+func schema(w words) []string {
 	var measured, hourly strings.Builder
 	for _, m := range Metrics {
 		fmt.Fprintf(&measured, ", %s DOUBLE PRECISION", m)
@@ -40,20 +46,26 @@ func schema() []string {
 	return []string{
 		// The newest of each box. place orders them, the worst first; due is when
 		// a box without a word counts as silent.
-		`CREATE TABLE IF NOT EXISTS boxes (box TEXT NOT NULL PRIMARY KEY, tenant TEXT NOT NULL,
+		`CREATE TABLE IF NOT EXISTS boxes (no ` + w.number + ` NOT NULL PRIMARY KEY, box TEXT NOT NULL UNIQUE, tenant TEXT NOT NULL,
 			name TEXT NOT NULL, search TEXT NOT NULL, version TEXT NOT NULL, isp TEXT NOT NULL,
 			place BIGINT NOT NULL, verdict BIGINT NOT NULL, severity BIGINT NOT NULL, silent BIGINT NOT NULL, state TEXT NOT NULL,
-			boot TEXT NOT NULL, seq BIGINT NOT NULL, event_at BIGINT NOT NULL, arrived_at BIGINT NOT NULL, first_at BIGINT NOT NULL,
+			boot TEXT NOT NULL, seq BIGINT NOT NULL, top BIGINT NOT NULL, gaps TEXT NOT NULL, event_at BIGINT NOT NULL, arrived_at BIGINT NOT NULL, first_at BIGINT NOT NULL,
 			since_at BIGINT NOT NULL, every_ms BIGINT NOT NULL, uptime_ms BIGINT NOT NULL, due_at BIGINT NOT NULL, reports BIGINT NOT NULL)`,
 		`CREATE INDEX IF NOT EXISTS boxes_worst ON boxes (place, box)`,
 		`CREATE INDEX IF NOT EXISTS boxes_tenant ON boxes (tenant, place, box)`,
 		// What a box can be found by: finding, cause, profile.
 		`CREATE TABLE IF NOT EXISTS tags (box TEXT NOT NULL, tag TEXT NOT NULL, PRIMARY KEY (box, tag))`,
 		`CREATE INDEX IF NOT EXISTS tags_of ON tags (tag, box)`,
-		`CREATE TABLE IF NOT EXISTS reports (box TEXT NOT NULL, boot TEXT NOT NULL, seq BIGINT NOT NULL,
-			event_at BIGINT NOT NULL, arrived_at BIGINT NOT NULL, verdict BIGINT NOT NULL, state TEXT NOT NULL` +
-			measured.String() + `, raw BYTEA NOT NULL, PRIMARY KEY (box, boot, seq))`,
-		`CREATE INDEX IF NOT EXISTS reports_of ON reports (box, event_at)`,
+		// What charts show of each report, box by box: box is the box's number, raw
+		// that of the report as it came.
+		`CREATE TABLE IF NOT EXISTS reports (box BIGINT NOT NULL, event_at BIGINT NOT NULL, seq BIGINT NOT NULL, boot TEXT NOT NULL,
+			arrived_at BIGINT NOT NULL, verdict BIGINT NOT NULL, state TEXT NOT NULL` + measured.String() +
+			`, raw BIGINT NOT NULL, PRIMARY KEY (box, event_at, seq, boot))` + w.clustered,
+		// Reports as they came, in the order of their arrival.
+		`CREATE TABLE IF NOT EXISTS raws (no ` + w.number + ` NOT NULL PRIMARY KEY, raw BYTEA NOT NULL)`,
+		// Which reports there are of a run that is not the newest report's; see seen.
+		`CREATE TABLE IF NOT EXISTS runs (box BIGINT NOT NULL, boot TEXT NOT NULL, top BIGINT NOT NULL, gaps TEXT NOT NULL,
+			event_at BIGINT NOT NULL, PRIMARY KEY (box, boot))` + w.clustered,
 		`CREATE TABLE IF NOT EXISTS changes (box TEXT NOT NULL, event_at BIGINT NOT NULL, was TEXT NOT NULL, state TEXT NOT NULL,
 			PRIMARY KEY (box, event_at))`,
 		`CREATE TABLE IF NOT EXISTS dictionaries (day BIGINT NOT NULL PRIMARY KEY, dictionary BYTEA NOT NULL)`,

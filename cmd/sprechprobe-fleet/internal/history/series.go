@@ -68,7 +68,7 @@ func (db *DB) Series(ctx context.Context, a fleet.Address, from, until time.Time
 	}
 	sums := map[int64]*sums{}
 	for _, query := range []string{
-		fmt.Sprintf(`SELECT event_at / %d, %s FROM reports WHERE box = ? AND event_at >= ? AND event_at < ? GROUP BY 1`, ms, ofReports),
+		fmt.Sprintf(`SELECT event_at / %d, %s FROM reports WHERE box = (SELECT no FROM boxes WHERE box = ?) AND event_at >= ? AND event_at < ? GROUP BY 1`, ms, ofReports),
 		fmt.Sprintf(`SELECT hour * %d / %d, %s FROM hours WHERE box = ? AND hour * %[1]d >= ? AND hour * %[1]d < ? GROUP BY 1`, hourMS, ms, ofHours),
 	} {
 		err := db.e.read(ctx, query, []any{name(a), millis(from), millis(until)}, func(s scan) error { return addUp(sums, s) })
@@ -206,7 +206,8 @@ func (db *DB) export(ctx context.Context, a fleet.Address, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return db.e.read(ctx, `SELECT raw FROM reports WHERE box = ? ORDER BY event_at`, box, func(s scan) error {
+	return db.e.read(ctx, `SELECT raws.raw FROM reports JOIN raws ON raws.no = reports.raw
+		WHERE reports.box = (SELECT no FROM boxes WHERE box = ?) ORDER BY reports.event_at, reports.seq`, box, func(s scan) error {
 		var packed []byte
 		if err := s(&packed); err != nil {
 			return err

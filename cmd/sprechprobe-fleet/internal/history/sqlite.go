@@ -144,3 +144,19 @@ func (t liteTx) query(query string, args []any, row func(scan) error) error {
 
 // forUpdate is nothing: there is one writer.
 func (liteTx) forUpdate() string { return "" }
+
+// numbers follow each other, so that what comes at one time lies together.
+func (t liteTx) numbers(table string, n int) ([]int64, error) {
+	var last int64
+	if err := t.query(`SELECT COALESCE(max(no), 0) FROM `+table, nil, func(s scan) error { return s(&last) }); err != nil {
+		return nil, err
+	}
+	out := make([]int64, n)
+	for i := range out {
+		out[i] = last + int64(i) + 1
+	}
+	return out, nil
+}
+
+// words: a number that is INTEGER is the row's place in the file.
+func (*lite) words() words { return words{number: "INTEGER", clustered: " WITHOUT ROWID"} }

@@ -63,7 +63,9 @@ func (db *DB) sweep(ctx context.Context, boxes []string, raw, old int64, all *Sw
 			count *int64
 		}{
 			{sumUp, with(raw), nil},
-			{`DELETE FROM reports WHERE box = ? AND event_at < ?`, with(raw), &done.Reports},
+			{`DELETE FROM raws WHERE no IN (SELECT raw FROM reports WHERE box = (SELECT no FROM boxes WHERE box = ?) AND event_at < ?)`, with(raw), nil},
+			{`DELETE FROM reports WHERE box = (SELECT no FROM boxes WHERE box = ?) AND event_at < ?`, with(raw), &done.Reports},
+			{`DELETE FROM runs WHERE box = (SELECT no FROM boxes WHERE box = ?) AND event_at < ?`, with(raw), nil},
 			{`DELETE FROM hours WHERE box = ? AND hour < ?`, with(old / hourMS), &done.Hours},
 			{`DELETE FROM changes WHERE box = ? AND event_at < ?`, with(old), nil},
 			{`DELETE FROM tags WHERE box = ? AND box IN (SELECT box FROM boxes WHERE arrived_at < ?)`, with(old), nil},
@@ -105,6 +107,7 @@ var sumUp = func() string {
 			sets = append(sets, fmt.Sprintf("%[1]s = CASE WHEN hours.%[1]s IS NULL OR excluded.%[1]s %[2]s hours.%[1]s THEN excluded.%[1]s ELSE hours.%[1]s END", c[2+i], less))
 		}
 	}
-	return fmt.Sprintf(`INSERT INTO hours (box, hour, %s) SELECT box, event_at / %d, %s FROM reports WHERE box = ? AND event_at < ? GROUP BY 1, 2
+	return fmt.Sprintf(`INSERT INTO hours (box, hour, %s) SELECT name, event_at / %d, %s
+		FROM (SELECT no, box AS name FROM boxes WHERE box = ?) AS one JOIN reports ON reports.box = one.no WHERE event_at < ? GROUP BY 1, 2
 		ON CONFLICT (box, hour) DO UPDATE SET %s`, strings.Join(columns, ", "), hourMS, ofReports, strings.Join(sets, ", "))
 }()
