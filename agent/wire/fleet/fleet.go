@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/sprechprobe/sprechprobe/agent"
@@ -31,8 +30,6 @@ const (
 	MaxSteady = 4 << 10
 )
 
-var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]*$`)
-
 // maxName keeps subjects short; NATS itself has no such limit.
 const maxName = 63
 
@@ -40,7 +37,12 @@ const maxName = 63
 // such as "*" would get the rights of every box, so nothing is signed,
 // subscribed or published before it passed.
 func CheckName(s string) error {
-	if len(s) > maxName || !nameForm.MatchString(s) {
+	ok := s != "" && len(s) <= maxName && s[0] != '-'
+	for i := range len(s) {
+		c := s[i]
+		ok = ok && (c == '-' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9')
+	}
+	if !ok {
 		return fmt.Errorf("name %.70q: want 1 to %d of a-z, 0-9 and -, not starting with -", s, maxName)
 	}
 	return nil

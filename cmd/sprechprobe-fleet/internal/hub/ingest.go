@@ -17,7 +17,7 @@ const (
 	// history: each report goes to one of them.
 	Ingester = "history"
 
-	batch   = 500                    // reports that are written at a time
+	batch   = 2000                   // reports that are written at a time
 	gathers = 500 * time.Millisecond // how long a batch is waited for
 )
 
@@ -115,7 +115,7 @@ func (h *Hub) ingester(ctx context.Context) (jetstream.Consumer, error) {
 		DeliverPolicy: jetstream.DeliverAllPolicy,
 		AckPolicy:     jetstream.AckExplicitPolicy,
 		AckWait:       h.conf.AckWait,
-		MaxAckPending: 40 * batch,
+		MaxAckPending: 10 * batch,
 	}
 	c, err := again(ctx, func(ctx context.Context) (jetstream.Consumer, error) { return s.CreateOrUpdateConsumer(ctx, conf) })
 	if err != nil {

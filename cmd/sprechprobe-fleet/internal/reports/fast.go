@@ -83,10 +83,16 @@ func (d *reader) report(r *agent.Report) {
 			r.Capabilities = d.capabilities()
 			return 8
 		case "profiles":
+			if d.null() {
+				return 9
+			}
 			r.Profiles = []agent.ProfileResult{}
 			d.array(func() { r.Profiles = append(r.Profiles, d.profile()) })
 			return 9
 		case "findings":
+			if d.null() {
+				return 10
+			}
 			r.Findings = []agent.Finding{}
 			d.array(func() { r.Findings = append(r.Findings, d.finding()) })
 			return 10
@@ -292,6 +298,9 @@ func (d *reader) finding() (f agent.Finding) {
 			})
 			return 6
 		case "evidence":
+			if d.null() {
+				return 7
+			}
 			f.Evidence = []int{}
 			d.array(func() { f.Evidence = append(f.Evidence, int(d.integer(math.MaxInt32))) })
 			return 7
@@ -302,6 +311,9 @@ func (d *reader) finding() (f agent.Finding) {
 }
 
 func (d *reader) allEvidence(r *agent.Report) {
+	if d.null() {
+		return
+	}
 	if d.brief {
 		d.array(func() { d.evidence() })
 		return
@@ -466,6 +478,15 @@ func (d *reader) take(c byte) bool {
 		return false
 	}
 	d.i++
+	return true
+}
+
+// null goes over a null, if one lies ahead.
+func (d *reader) null() bool {
+	if d.peek() != 'n' {
+		return false
+	}
+	d.literal("null")
 	return true
 }
 

@@ -146,7 +146,7 @@ func BenchmarkDecode(b *testing.B) {
 // What boxes write is read without the library, names with umlauts too.
 func TestReadsQuickly(t *testing.T) {
 	for _, b := range simulated(t, 50) {
-		for _, b := range [][]byte{b, []byte(strings.Replace(string(b), `"name":"Praxis `, `"name":"Praxis Dr. Müller `, 1))} {
+		for _, b := range [][]byte{b, []byte(`{"schema":"sprechprobe.report/1","findings":null,"profiles":[],"evidence":[]}`), []byte(strings.Replace(string(b), `"name":"Praxis `, `"name":"Praxis Dr. Müller `, 1))} {
 			if _, ok := reports.Quickly(b); !ok {
 				t.Fatalf("left to the library: %s", b)
 			}

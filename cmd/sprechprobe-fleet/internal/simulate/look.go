@@ -18,6 +18,7 @@ func (f *Fleet) look(r *agent.Report, p practice, bad [len(Services)]bool, look 
 		host := [...]string{"turn.video.example", "group.video.example", "www.video.example"}[service]
 		return agent.Target{Host: host, Addr: netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + service)}), Port: port, Transport: tr, Variant: v}
 	}
+	r.Evidence = make([]agent.Evidence, 0, 11)
 	see := func(service int, probe agent.ProbeName, t agent.Target, values ...any) {
 		e := agent.Evidence{Probe: probe, Target: t, Outcome: agent.Answered, Grade: agent.GradeA, Values: agent.Values{}}
 		if service >= 0 && bad[service] {

@@ -44,64 +44,56 @@ func (f *Fleet) Send(ctx context.Context, s Sending) (Sent, error) {
 		s.Window = 256
 	}
 	var sent Sent
-	var done, failed atomic.Int64
+	var given, failed atomic.Int64
 	began := time.Now()
 	errs := make([]error, s.Lines)
 	var lines sync.WaitGroup
 	for l := range s.Lines {
-		lines.Go(func() { errs[l] = f.line(ctx, s, l, &done, &failed) })
+		lines.Go(func() { errs[l] = f.line(ctx, s, l, &given, &failed) })
 	}
 	lines.Wait()
-	sent.Acknowledged, sent.Failed, sent.Took = done.Load(), failed.Load(), time.Since(began)
+	sent.Failed, sent.Took = failed.Load(), time.Since(began)
+	sent.Acknowledged = given.Load() - sent.Failed
 	return sent, errors.Join(errs...)
 }
 
 // line sends every s.Lines-th report.
-func (f *Fleet) line(ctx context.Context, s Sending, l int, done, failed *atomic.Int64) error {
+func (f *Fleet) line(ctx context.Context, s Sending, l int, given, failed *atomic.Int64) error {
 	nc, err := s.Connect()
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithPublishAsyncMaxPending(s.Window), jetstream.WithPublishAsyncTimeout(patience),
+		jetstream.WithPublishAsyncErrHandler(func(jetstream.JetStream, *nats.Msg, error) { failed.Add(1) }))
 	if err != nil {
 		return err
 	}
-	window := make(chan struct{}, s.Window)
-	var open sync.WaitGroup
-	defer open.Wait()
 	for k := s.First + l; (s.Reports == 0 || k < s.Reports) && ctx.Err() == nil; k += s.Lines {
 		i, n := k%f.conf.Boxes, uint64(k/f.conf.Boxes)
 		at := f.At(i, n, s.From)
 		if s.Paced && !until(ctx, at) {
-			return nil
+			break
 		}
 		m, err := f.message(i, n, at)
 		if err != nil {
 			return err
 		}
-		select {
-		case window <- struct{}{}:
-		case <-ctx.Done():
-			return nil
+		given.Add(1)
+		if _, err := js.PublishMsgAsync(m, jetstream.WithStallWait(patience)); err != nil {
+			failed.Add(1)
 		}
-		open.Go(func() {
-			defer func() { <-window }()
-			ask, cancel := context.WithTimeout(ctx, 30*time.Second)
-			defer cancel()
-			if _, err := js.PublishMsg(ask, m); err != nil {
-				failed.Add(1)
-			} else {
-				done.Add(1)
-			}
-		})
 	}
+	<-js.PublishAsyncComplete() // in time, for each answer is waited for so long only
 	return nil
 }
 
+// patience is how long the bus may take to acknowledge a report.
+const patience = 30 * time.Second
+
 func (f *Fleet) message(i int, n uint64, at time.Time) (*nats.Msg, error) {
 	boot, r := f.Report(i, n, at)
-	body, err := fleet.Encode(r)
+	body, err := encode(r)
 	if err != nil {
 		return nil, fmt.Errorf("report of box %d: %w", i, err)
 	}

@@ -211,7 +211,7 @@ func (f *Fleet) Report(i int, n uint64, at time.Time) (boot string, r agent.Repo
 		Schema: agent.Schema, Tenant: a.Tenant, Seq: n + 1, Trigger: agent.OnSchedule,
 		Box:    agent.Box{ID: a.Box, Name: fmt.Sprintf("Praxis %d", i+1), Version: []string{"1.0.0", "1.0.1", "1.1.0"}[p.boot%3], Board: "rpi4", Platform: "linux/arm64"},
 		Stamp:  agent.Stamp{At: at.UTC().Truncate(time.Millisecond), Clock: agent.ClockSet, UptimeS: 300 + float64(n)*f.conf.Every.Seconds()},
-		TookMS: 1500 + int64(look.IntN(1500)), Verdict: agent.Ready,
+		TookMS: 1500 + int64(look.IntN(1500)), Verdict: agent.Ready, Findings: []agent.Finding{},
 		Capabilities: agent.Capabilities{agent.Direct: agent.OK, agent.Relay: agent.OK, agent.Group: agent.OK, agent.HD: agent.OK, agent.Reporting: agent.OK},
 	}
 	bad := [len(Services)]bool{}

@@ -1,11 +1,16 @@
 package simulate_test
 
 import (
+	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sprechprobe/sprechprobe/agent"
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/simulate"
 )
 
@@ -30,5 +35,29 @@ func TestFindingsAreWhole(t *testing.T) {
 	}
 	if len(seen) < 4 {
 		t.Errorf("only %v seen", seen)
+	}
+}
+
+// What is sent is what boxes would write.
+func TestSendsWhatBoxesWrite(t *testing.T) {
+	f := simulate.New(simulate.Config{Boxes: 300, Faulty: 0.5})
+	from := time.Date(2026, 3, 2, 9, 25, 0, 0, time.UTC)
+	for i := range 300 {
+		_, r := f.Report(i, uint64(i), from.Add(time.Duration(i)*time.Minute))
+		sent, err := simulate.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire, err := fleet.Encode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want map[string]any
+		if err := errors.Join(json.Unmarshal(sent, &got), json.Unmarshal(wire, &want)); err != nil {
+			t.Fatalf("%v: %s", err, sent)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("(-box +here)\n%s", d)
+		}
 	}
 }

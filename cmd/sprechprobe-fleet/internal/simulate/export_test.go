@@ -1,0 +1,4 @@
+package simulate
+
+// Encode writes a report as it is sent.
+var Encode = encode
