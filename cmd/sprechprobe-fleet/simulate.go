@@ -24,6 +24,8 @@ const simulateArgs = `BOXES [flags]
   --for D          how long (default: until stopped)
   --past D         first send the reports of this long before now, as fast as the bus takes them
   --burst N        only send N reports, as fast as the bus takes them
+  --rate N         at most so many of them a second
+  --skip N         without the first N reports of each box, which were sent before
   --settle         wait at the end until all reports are in the history
   --seed N         another fleet, with other faults (default 1)
   --tenants N      default 3
@@ -34,7 +36,8 @@ type simulateFlags struct {
 	fleet           simulate.Config
 	nats, creds, ca string
 	length, past    time.Duration
-	burst           int
+	burst, skip     int
+	rate            float64
 	settle          bool
 	networks        string
 	connect         func() (*nats.Conn, error)
@@ -49,6 +52,8 @@ func parseSimulate(args []string) (s simulateFlags, err error) {
 	f.DurationVar(&s.length, "for", 0, "")
 	f.DurationVar(&s.past, "past", 0, "")
 	f.IntVar(&s.burst, "burst", 0, "")
+	f.IntVar(&s.skip, "skip", 0, "")
+	f.Float64Var(&s.rate, "rate", 0, "")
 	f.BoolVar(&s.settle, "settle", false, "")
 	f.Uint64Var(&s.fleet.Seed, "seed", 1, "")
 	f.IntVar(&s.fleet.Tenants, "tenants", 3, "")
@@ -64,6 +69,8 @@ func parseSimulate(args []string) (s simulateFlags, err error) {
 		return s, errUsage{fmt.Errorf("BOXES %.40q: want 1 to 1000000", pos[0])}
 	case s.fleet.Every < time.Second || s.past < 0 || s.length < 0 || s.burst < 0:
 		return s, errUsage{errors.New("--every wants at least 1s, --for, --past and --burst nothing below 0")}
+	case s.skip < 0 || s.skip > 1e6 || s.rate < 0 || s.rate > 0 && s.burst == 0 || s.skip > 0 && s.past > 0:
+		return s, errUsage{errors.New("--skip wants 0 to 1000000 and no --past, --rate nothing below 0 and a --burst")}
 	case s.fleet.ISPs < 1 || s.fleet.ISPs > 500 || s.fleet.Tenants < 1:
 		return s, errUsage{errors.New("--isps wants 1 to 500, --tenants at least 1")}
 	}
@@ -102,11 +109,13 @@ func runSimulate(ctx context.Context, e env, args []string) error {
 	}
 	now := time.Now()
 	if s.burst > 0 {
-		return s.send(ctx, e, f, simulate.Sending{From: now.Add(-time.Duration(s.burst/s.fleet.Boxes) * s.fleet.Every), Reports: s.burst})
+		first := s.skip * s.fleet.Boxes
+		return s.send(ctx, e, f, simulate.Sending{From: now.Add(-time.Duration((first+s.burst)/s.fleet.Boxes) * s.fleet.Every),
+			First: first, Reports: first + s.burst, Rate: s.rate})
 	}
-	past := int(s.past / s.fleet.Every)
+	past := s.skip + int(s.past/s.fleet.Every)
 	from := now.Add(-time.Duration(past) * s.fleet.Every)
-	if past > 0 {
+	if s.past > 0 {
 		if err := s.send(ctx, e, f, simulate.Sending{From: from, Reports: past * s.fleet.Boxes}); err != nil {
 			return err
 		}

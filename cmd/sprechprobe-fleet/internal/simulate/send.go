@@ -21,6 +21,7 @@ type Sending struct {
 	First   int       // the number of the first report of all, from 0
 	Reports int       // the number after the last one; 0: until the context ends
 	Paced   bool      // each at its time; otherwise as fast as the bus takes them
+	Rate    float64   // at most so many a second; 0: any
 	// Connect joins the bus. There are as many connections as Lines, default 4, and
 	// not one for each box.
 	Connect func() (*nats.Conn, error)
@@ -69,11 +70,19 @@ func (f *Fleet) line(ctx context.Context, s Sending, l int, given, failed *atomi
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	for k := s.First + l; (s.Reports == 0 || k < s.Reports) && ctx.Err() == nil; k += s.Lines {
 		i, n := k%f.conf.Boxes, uint64(k/f.conf.Boxes)
 		at := f.At(i, n, s.From)
 		if s.Paced && !until(ctx, at) {
 			break
+		}
+		if s.Rate > 0 {
+			// Not each by itself: timers would cost more than reports.
+			turn := began.Add(time.Duration(float64(k-s.First) / s.Rate * float64(time.Second)))
+			if time.Until(turn) > 5*time.Millisecond && !until(ctx, turn) {
+				break
+			}
 		}
 		m, err := f.message(i, n, at)
 		if err != nil {
