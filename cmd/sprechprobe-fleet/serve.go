@@ -161,6 +161,7 @@ func serve(ctx context.Context, e env, args []string) error {
 	if err != nil {
 		return err
 	}
+	useMemory()
 	s := &server{serveFlags: f, log: slog.New(logHandler(e.err))}
 	s.health.log = s.log
 	defer s.close()

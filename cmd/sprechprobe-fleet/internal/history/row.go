@@ -70,13 +70,13 @@ func (db *DB) row(e Entry) (row, error) {
 	return out, nil
 }
 
-// tells reports whether a report says addresses that are to be shortened. What could
-// be one is text, of which most evidence has none.
+// tells reports whether a report says addresses that are to be shortened. Most say
+// none, which is found without a copy.
 func tells(r agent.Report) bool {
 	var some agent.Report
 	for _, e := range r.Evidence {
-		for _, v := range e.Values {
-			if _, text := v.(string); text {
+		for k, v := range e.Values {
+			if s, text := v.(string); text && !harmless[k] && (k == agent.ClientAddr || !stays(s)) {
 				some.Evidence = append(some.Evidence, e)
 				break
 			}
@@ -88,7 +88,21 @@ func tells(r agent.Report) bool {
 			some.Findings = append(some.Findings, f)
 		}
 	}
-	return shortened(some, fleet.Redact(some))
+	return len(some.Evidence)+len(some.Findings) > 0 && shortened(some, fleet.Redact(some))
+}
+
+// harmless is text that is no address, of keys that most reports have.
+var harmless = map[agent.Key]bool{agent.Realm: true, agent.NATSVersion: true}
+
+// stays reports whether text is an address, or a network, that is not to be
+// shortened, as far as that is soon seen.
+func stays(s string) bool {
+	if strings.IndexByte(s, '/') < 0 {
+		a, err := netip.ParseAddr(s)
+		return err == nil && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast())
+	}
+	p, err := netip.ParsePrefix(s)
+	return err == nil && p.Addr().Is4() && p.Bits() == 24 && p == p.Masked() && p.String() == s
 }
 
 // shortened reports whether addresses were cut: everything else is as it was.
