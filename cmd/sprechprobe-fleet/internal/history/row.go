@@ -99,7 +99,7 @@ var harmless = map[agent.Key]bool{agent.Realm: true, agent.NATSVersion: true}
 func stays(s string) bool {
 	if strings.IndexByte(s, '/') < 0 {
 		a, err := netip.ParseAddr(s)
-		return err == nil && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast())
+		return err == nil && a.Zone() == "" && (a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast())
 	}
 	p, err := netip.ParsePrefix(s)
 	return err == nil && p.Addr().Is4() && p.Bits() == 24 && p == p.Masked() && p.String() == s
