@@ -18,7 +18,7 @@ const (
 	Ingester = "history"
 
 	batch   = 2000                   // reports that are written at a time
-	gathers = 500 * time.Millisecond // how long a batch is waited for
+	gathers = 200 * time.Millisecond // how long a batch is waited for: pages show what is written
 )
 
 // Ingest hands take the reports that nobody has taken yet, in batches and in the
