@@ -38,7 +38,7 @@ func openSQLite(ctx context.Context, file string) (engine, error) {
 	// An entry that is acknowledged is not asked for again, so each transaction is
 	// on the disk before it ends (synchronous FULL): one flush for a whole batch.
 	options := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)",
-		"cache_size(-65536)", "wal_autocheckpoint(4000)", "secure_delete(fast)"}}
+		"cache_size(-65536)", "wal_autocheckpoint(16000)", "secure_delete(fast)"}}
 	pool, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: file}).EscapedPath(), RawQuery: options.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("history %s: %w", file, err)
