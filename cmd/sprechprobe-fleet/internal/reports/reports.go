@@ -1,5 +1,5 @@
 // Package reports reads the reports of a large fleet, as package fleet does, in a
-// quarter of the time or less: reading them was most of what taking them costs. Of
+// half of the time or less: reading them was most of what taking them costs. Of
 // reports it keeps only what many say alike.
 package reports
 
