@@ -107,8 +107,8 @@ func drain(rows *sql.Rows, row func(scan) error) error {
 	return rows.Err()
 }
 
-// liteTx speaks to the driver itself: what package sql does beside that costs a fifth
-// of all when rows are small.
+// liteTx speaks to the driver itself: rows are small, and package sql does more for
+// each of them than they need.
 type liteTx struct {
 	*lite
 	ctx  context.Context

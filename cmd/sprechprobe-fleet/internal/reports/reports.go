@@ -1,6 +1,6 @@
-// Package reports reads the reports of a large fleet, as package fleet does, in a
-// half of the time or less: reading them was most of what taking them costs. Of
-// reports it keeps only what many say alike.
+// Package reports reads the reports of a large fleet, as package fleet does, in half
+// the time or less: reading them was most of what taking them costs. Of reports it
+// keeps only what many say alike.
 package reports
 
 import (
