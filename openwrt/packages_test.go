@@ -187,24 +187,6 @@ func (f feeds) readIPK(t *testing.T, arch string, name string) (control, data ma
 	return unpack(t, bytes.NewReader(outer["/control.tar.gz"].data)), unpack(t, bytes.NewReader(outer["/data.tar.gz"].data))
 }
 
-// installed is what the feed's Makefile installs, by the way it does so.
-func installed(t *testing.T) map[string]fs.FileMode {
-	t.Helper()
-	b, err := os.ReadFile("sprechprobe/Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	modes := map[string]fs.FileMode{"BIN": 0o755, "DATA": 0o644, "CONF": 0o600}
-	all := map[string]fs.FileMode{"/lib/upgrade/keep.d/sprechprobe": 0o644} // made of the directory among the conffiles
-	for _, m := range regexp.MustCompile(`(?m)^\t\$\(INSTALL_(BIN|DATA|CONF)\) \S+ \$\(1\)(\S+)$`).FindAllStringSubmatch(string(b), -1) {
-		all[m[2]] = modes[m[1]]
-	}
-	if !strings.Contains(string(b), "conffiles\n/etc/config/sprechprobe\n/etc/sprechprobe/\nendef") {
-		t.Error("the feed keeps other files over an upgrade")
-	}
-	return all
-}
-
 func (f feeds) ipk(t *testing.T, p processor) {
 	name := "sprechprobe_" + version + "-r1_" + p.arch + ".ipk"
 	control, data := f.readIPK(t, p.arch, name)
@@ -212,7 +194,7 @@ func (f feeds) ipk(t *testing.T, p processor) {
 	for name, m := range data {
 		got[name] = m.mode
 	}
-	if diff := cmp.Diff(installed(t), got); diff != "" {
+	if diff := cmp.Diff(makeFeed(t, "", p.arch).installed(t), got); diff != "" {
 		t.Errorf("other files than the feed's package has (-feed +ipk):\n%s", diff)
 	}
 	for _, want := range []string{"Package: sprechprobe\n", "Version: " + version + "-r1\n", "Architecture: " + p.arch + "\n", "License: Apache-2.0\n"} {
@@ -279,6 +261,9 @@ func (f feeds) apk(t *testing.T, p processor) {
 				t.Errorf("%s lacks %q: %s", script, call, text)
 			}
 		}
+	}
+	if got := called(t, string(got["/.pre-upgrade"].data), ""); got != "updating, stop" {
+		t.Errorf("an upgrade asks the box for %q", got)
 	}
 	for _, want := range []string{"pkgname = sprechprobe\n", "pkgver = " + version + "-r1\n", "arch = " + p.arch + "\n"} {
 		if !strings.Contains(string(got["/.PKGINFO"].data), want) {
