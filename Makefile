@@ -54,7 +54,7 @@ SHELL = /bin/bash
 SIDE ?= 2
 RACE_SIDE ?= 4
 
-.PHONY: help build test lab fuzz bench lint demo dist programs clean counterparts guest
+.PHONY: help build test lab fuzz bench lint demo dist sizes programs clean counterparts guest
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -76,7 +76,7 @@ lab: counterparts ## the fault matrix, played (every fault, every oddity 20 time
 	SPRECHPROBE_CLUSTER=1 LAB=must $(GO) test -count=1 -timeout 20m -run TestTwoServe ./cmd/sprechprobe-fleet
 	@echo "Debian with lamps, button and ports:"
 	@$(MAKE) -s guest SPRECHPROBE_DEBIAN_GUEST=1
-	SPRECHPROBE_DEBIAN_GUEST=1 LAB=must $(GO) test -count=1 -timeout 30m -run TestDebianGuest ./hal/guest
+	SPRECHPROBE_DEBIAN_GUEST=1 LAB=must $(GO) test -count=1 -timeout 30m -run 'TestDebianGuest|TestArchitectures' ./hal/guest ./packaging/debian
 
 fuzz: ## each fuzz target for a minute (FUZZTIME=10m for a release)
 	@for p in $$(grep -lr --include='*_test.go' '^func Fuzz' agent hal cmd | xargs -n1 dirname | sort -u); do \
@@ -104,6 +104,9 @@ dist: programs ## programs, packages and repositories for every platform, into d
 	@set -e; for p in $(PARTS); do $(MAKE) -s $$p; done
 	@cd $(DIST) && rm -f SHA256SUMS* && find . -type f ! -name .sums -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >.sums && mv .sums SHA256SUMS
 	@[ -z "$(SIGN_KEY)" ] || gpg --batch --yes --local-user "$(SIGN_KEY)" --armor --detach-sign --output $(DIST)/SHA256SUMS.asc $(DIST)/SHA256SUMS
+
+sizes: ## the tables of sizes in docs, from what make dist has made
+	@packaging/sizes $(DIST)
 
 # The box's program (or PROGRAMS), static and stripped.
 PROGRAMS = sprechprobe

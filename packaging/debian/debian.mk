@@ -18,19 +18,26 @@ endif
 export SOURCE_DATE_EPOCH ?= $(or $(COMMIT),0)
 NFPM = $(GO) tool -modfile=packaging/tools.mod nfpm
 
+# How packages are compressed, and a directory with programs of this machine to make
+# manuals from, if there is one already: tests spare what they do not show.
+DEBZIP = xz
+NATIVE =
+
 .PHONY: debs
 debs: ## Debian packages and their repository, into dist/apt (SIGN_KEY=... signs it)
 	@$(MAKE) -s programs PROGRAMS="$(DEBPROGRAMS)" TARGETS="$(foreach d,$(DEBS),$(call GOTARGET,$d))"
 	@set -e; stage=$(DIST)/.stage; rm -rf $$stage; mkdir -p $$stage $(DIST)/sbom; \
-	GOFLAGS= $(GO) build -o $$stage/bin/ $(DEBPROGRAMS:%=./cmd/%) ./packaging/release; \
+	native=$(or $(NATIVE),$$stage/bin); \
+	[ -n "$(NATIVE)" ] || GOFLAGS= $(GO) build -o $$native/ $(DEBPROGRAMS:%=./cmd/%) ./packaging/release; \
 	for p in $(DEBPROGRAMS); do \
-	  packaging/debian/stage $$stage/bin/$$p $$stage "$(DEBVERSION)" "$$SOURCE_DATE_EPOCH"; \
+	  packaging/debian/stage $$native/$$p $$stage "$(DEBVERSION)" "$$SOURCE_DATE_EPOCH"; \
+	  sed 's/compression: xz/compression: $(DEBZIP)/' packaging/nfpm-$$p.yaml >$$stage/$$p.yaml; \
 	  for d in $(foreach d,$(DEBS),$d:$(call GOTARGET,$d)); do \
 	    program=$(DIST)/$$p-linux-$${d#*:}; \
-	    $$stage/bin/release copyright $$program >$$stage/$$p.copyright; \
-	    VERSION="$(VERSION)" $$stage/bin/release sbom $$program >$(DIST)/sbom/$$p-linux-$${d#*:}.cdx.json; \
+	    $$native/release copyright $$program >$$stage/$$p.copyright; \
+	    VERSION="$(VERSION)" $$native/release sbom $$program >$(DIST)/sbom/$$p-linux-$${d#*:}.cdx.json; \
 	    DEB_ARCH=$${d%:*} DEB_VERSION="$(DEBVERSION)" PROGRAM=$$program STAGE=$$stage \
-	      $(NFPM) package --packager deb -f packaging/nfpm-$$p.yaml -t $$stage/; \
+	      $(NFPM) package --packager deb -f $$stage/$$p.yaml -t $$stage/; \
 	  done; \
 	done; \
 	packaging/debian/repository $(DIST)/apt "$$SOURCE_DATE_EPOCH" $$stage/*.deb; \

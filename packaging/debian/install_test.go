@@ -28,9 +28,20 @@ func dist(t *testing.T) string {
 }
 
 var (
-	dir   string // to be removed in the end: dist, and the sources in src
-	built = sync.OnceValue(func() (err error) {
-		if dir, err = os.MkdirTemp("", "sprechprobe-dist"); err != nil {
+	dir string // to be removed in the end: dist, the sources in src, and native
+
+	// native are programs of this machine, compiled where other tests compile.
+	native = sync.OnceValue(func() error {
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, "native")+"/",
+			"./cmd/sprechprobe", "./cmd/sprechprobe-fleet", "./packaging/release")
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", cmd, err, out)
+		}
+		return nil
+	})
+	built = sync.OnceValue(func() error {
+		if err := native(); err != nil {
 			return err
 		}
 		if err := copySources(filepath.Join(dir, "src")); err != nil {
@@ -72,17 +83,27 @@ func copySources(to string) error {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir != "" {
-		_ = os.RemoveAll(dir)
+	var err error
+	if dir, err = os.MkdirTemp("", "sprechprobe-dist"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
 	os.Exit(code)
 }
 
-// makeDebs makes dir/dist from dir/src.
-func makeDebs(dir string, env ...string) error {
-	cmd := exec.Command("make", "-s", "-C", filepath.Join(dir, "src"), "debs", "VERSION="+version, "COMMIT=1767225600", "SOURCE_DATE_EPOCH=1767225600",
-		"DEBS=armhf", "DEBPROGRAMS=sprechprobe", "DIST="+filepath.Join(dir, "dist"))
+// makeDebs makes to/dist from to/src.
+func makeDebs(to string, env ...string) error {
+	return debs(filepath.Join(to, "src"), env, "VERSION="+version, "COMMIT=1767225600", "SOURCE_DATE_EPOCH=1767225600",
+		"DEBS=armhf", "DEBPROGRAMS=sprechprobe", "DIST="+filepath.Join(to, "dist"))
+}
+
+// debs runs "make debs" on sources, which takes what it makes the manuals with from
+// native. A mask for new files is among habits that must not matter.
+func debs(sources string, env []string, args ...string) error {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `umask "${MASK:-022}"; exec make "$@"`, "make", "-s", "-C", sources, "debs",
+		"NATIVE=" + filepath.Join(dir, "native")}, args...)...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%v: %w\n%s", cmd, err, out)
@@ -96,6 +117,7 @@ func deb(dir string) string {
 
 // Debian's own judge of packages finds no error.
 func TestLintian(t *testing.T) {
+	t.Parallel()
 	judge(t, deb(dist(t)))
 }
 
@@ -112,16 +134,12 @@ func judge(t *testing.T, deb string) {
 // Made again at another time, in another place and with other habits, it is the
 // same byte by byte.
 func TestReproducible(t *testing.T) {
+	t.Parallel()
 	first, second := dist(t), t.TempDir()
 	must(t, os.CopyFS(filepath.Join(second, "src"), os.DirFS(filepath.Join(dir, "src"))))
-	old := syscall.Umask(0o077)
-	err := makeDebs(second, "TZ=Asia/Kathmandu", "LC_ALL=C.UTF-8", "HOME="+os.Getenv("HOME"))
-	syscall.Umask(old)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must(t, makeDebs(second, "TZ=Asia/Kathmandu", "LC_ALL=C.UTF-8", "HOME="+os.Getenv("HOME"), "MASK=077"))
 	files := 0
-	err = filepath.WalkDir(first, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(first, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -150,18 +168,21 @@ func TestReproducible(t *testing.T) {
 
 // What apt itself makes of the repository, signed by a key of the test's own.
 func TestRepository(t *testing.T) {
+	t.Parallel()
 	gpg := lab.Program(t, "gpg", "gnupg")
 	apt := lab.Program(t, "apt-get", "apt")
 	dir := t.TempDir()
 	home := filepath.Join(dir, "gnupg")
 	must(t, os.Mkdir(home, 0o700))
-	t.Setenv("GNUPGHOME", home)
-	t.Cleanup(func() { _ = exec.Command("gpgconf", "--kill", "all").Run() })
-	run(t, exec.Command(gpg, "--batch", "--passphrase", "", "--quick-gen-key", "test@sprechprobe.invalid", "ed25519", "sign"))
+	keys := append(os.Environ(), "GNUPGHOME="+home)
+	t.Cleanup(func() {
+		cmd := exec.Command("gpgconf", "--kill", "all")
+		cmd.Env = keys
+		_ = cmd.Run()
+	})
+	run(t, with(keys, gpg, "--batch", "--passphrase", "", "--quick-gen-key", "test@sprechprobe.invalid", "ed25519", "sign"))
 	repository := filepath.Join(dir, "apt")
-	cmd := exec.Command("./repository", repository, "1700000000", deb(dist(t)))
-	cmd.Env = append(os.Environ(), "SIGN_KEY=test@sprechprobe.invalid")
-	run(t, cmd)
+	run(t, with(append(keys, "SIGN_KEY=test@sprechprobe.invalid"), "./repository", repository, "1700000000", deb(dist(t))))
 
 	state := filepath.Join(dir, "state")
 	must(t, os.MkdirAll(filepath.Join(state, "lists/partial"), 0o755))
@@ -195,12 +216,50 @@ func TestRepository(t *testing.T) {
 	}
 }
 
+// emulators are for the roots that packages are installed into, with the head of
+// their programs' files (ELF: class, order, machine).
+var emulators = map[string]struct{ qemu, magic string }{
+	"armhf": {"qemu-arm-static", `\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00`},
+	"arm64": {"qemu-aarch64-static", `\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00`},
+}
+
 // TestInstall installs, upgrades, removes and purges the package in an armhf
 // system, by its own dpkg under emulation.
 func TestInstall(t *testing.T) {
-	qemu := lab.Program(t, "qemu-arm-static", "qemu-user-static")
-	root := guestRoot(t, "armhf")
-	cmd := exec.CommandContext(t.Context(), "/bin/sh", "testdata/install.sh", root, deb(dist(t)), qemu)
+	t.Parallel()
+	install(t, "armhf", func() string { return deb(dist(t)) })
+}
+
+// TestArchitectures judges the packages of every architecture, and installs that for
+// arm64 as TestInstall does that for armhf.
+func TestArchitectures(t *testing.T) {
+	if os.Getenv(everyVar) == "" {
+		t.Skip("LEFT OUT: packages of every architecture, which take minutes; make lab or " + everyVar + "=1 makes them")
+	}
+	t.Parallel()
+	must(t, native())
+	out := t.TempDir()
+	must(t, debs("../..", nil, "VERSION="+version, "DIST="+out))
+	all, err := filepath.Glob(filepath.Join(out, "apt/pool/main/s/*/*.deb"))
+	if err != nil || len(all) != 8 {
+		t.Fatalf("%v: %q, want two programs for four architectures", err, all)
+	}
+	for _, one := range all {
+		judge(t, one)
+	}
+	install(t, "arm64", func() string {
+		return filepath.Join(out, "apt/pool/main/s/sprechprobe/sprechprobe_"+version+"_arm64.deb")
+	})
+}
+
+// everyVar asks for what takes minutes, as in hal/guest.
+const everyVar = "SPRECHPROBE_DEBIAN_GUEST"
+
+func install(t *testing.T, arch string, deb func() string) {
+	t.Helper()
+	e := emulators[arch]
+	qemu := lab.Program(t, e.qemu, "qemu-user-static")
+	cmd := exec.CommandContext(t.Context(), "/bin/sh", "testdata/install.sh", guestRoot(t, arch), deb(), qemu, e.magic)
 	// Of its own: the kernel's table of foreign programs, and the right to mount.
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET,
@@ -240,6 +299,12 @@ func guestRoot(t *testing.T, arch string) string {
 		lab.LeaveOut(t, "there is no Debian to install into; make guest lays one out: "+err.Error())
 	}
 	return path
+}
+
+func with(env []string, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...)
+	cmd.Env = env
+	return cmd
 }
 
 func run(t *testing.T, cmd *exec.Cmd) {

@@ -75,7 +75,8 @@ func TestScripts(t *testing.T) {
 		t.Fatalf("%v, %d scripts", err, len(files))
 	}
 	files = append(files, "stage", "repository", "../../.ci/guest-kernel", "../../.ci/guest-root", "../../hal/guest/testdata/lamps.sh",
-		"testdata/container.sh", "testdata/install.sh", "testdata/service.sh", "testdata/words.sh")
+		"../image/set-up", "../image/files/usr/local/sbin/sprechprobe-data", "../sizes",
+		"testdata/container.sh", "testdata/image.sh", "testdata/image-story.sh", "testdata/install.sh", "testdata/service.sh", "testdata/words.sh")
 	// The sources of stories stand here.
 	if out, err := exec.Command(shellcheck, append([]string{"--severity=warning", "--external-sources", "--source-path=testdata"}, files...)...).CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -3,18 +3,21 @@
 #
 #     container.sh ROOT
 #
-# When the guest makes the file /cable it is plugged in: the router answers for itself
-# and for nothing behind it. When it makes /conflict, the router takes the guest's
+# When the guest makes the file /cable it is plugged in: the router answers for itself,
+# STUN as well, and for nothing behind it. When it makes /conflict, the router takes the guest's
 # address as well.
 set -eu
 root=$1
 ip link set lo up
 echo 1 >/proc/sys/net/ipv4/ip_forward
 systemd-nspawn -q --register=no --keep-unit --network-veth --machine=box --set-credential=relay.password:geheim --console=pipe -D "$root" -b &
-while kill -0 $! 2>/dev/null; do
+box=$!
+while kill -0 $box 2>/dev/null; do
 	if [ -e "$root/cable" ]; then
 		ip addr add 192.0.2.1/24 dev ve-box
 		ip link set ve-box up
+		turnserver -n -S -L 192.0.2.1 --no-cli --no-tls --no-dtls --no-tcp --log-file "$root/stun.log" --simple-log --pidfile "$root/stun.pid" >/dev/null 2>&1 &
+		stun=$!
 		rm "$root/cable"
 	fi
 	if [ -e "$root/conflict" ]; then
@@ -23,4 +26,5 @@ while kill -0 $! 2>/dev/null; do
 	fi
 	sleep 0.2
 done
-wait $!
+[ -z "${stun:-}" ] || kill "$stun"
+wait $box

@@ -1,16 +1,17 @@
 #!/bin/sh
-# Installs, upgrades, removes and purges a package in an unpacked armhf system:
+# Installs, upgrades, removes and purges a package in an unpacked system of another
+# processor:
 #
-#     install.sh ROOT.tar PACKAGE QEMU
+#     install.sh ROOT.tar PACKAGE QEMU MAGIC
 #
-# in namespaces of its own.
+# in namespaces of its own. MAGIC is how that processor's programs begin.
 set -eu
-root=$1 deb=$2 qemu=$3
+root=$1 deb=$2 qemu=$3 magic=$4
 ok() { echo "@ok $*"; }
 is() { if [ "$2" = "$3" ]; then ok "$1: $2"; else echo "@bad $1: $2, want $3"; fi; }
 
 mount -t binfmt_misc none /proc/sys/fs/binfmt_misc || { echo "@cannot mount binfmt_misc"; exit 0; }
-printf '%s' ':box-arm:M::\x7fELF\x01\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x28\x00:\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$qemu"':OCF' \
+printf '%s' ":box:M::$magic"':\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:'"$qemu"':OCF' \
 	>/proc/sys/fs/binfmt_misc/register || { echo "@cannot register $qemu"; exit 0; }
 mount -t tmpfs none /mnt
 tar -x -C /mnt -f "$root"
@@ -21,7 +22,16 @@ guest() { chroot /mnt /usr/bin/env PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRO
 
 guest dpkg -i /box.deb
 config=/mnt/etc/sprechprobe/sprechprobe.toml
-is "version" "$(guest sprechprobe version)" "sprechprobe 1.2.3 linux/arm"
+arch=$(guest dpkg --print-architecture)
+case $arch in
+armhf)
+	is "version" "$(guest sprechprobe version)" "sprechprobe 1.2.3 linux/arm"
+	# One package for all Raspberry Pis: Debian's own programs take an ARMv7, ours
+	# what the first Pi and the Zero have.
+	is "on an ARM1176" "$(guest env QEMU_CPU=arm1176 sprechprobe version)" "sprechprobe 1.2.3 linux/arm"
+	;;
+*) is "version" "$(guest sprechprobe version)" "sprechprobe 1.2.3 linux/$arch" ;;
+esac
 is "configuration" "$(guest sprechprobe config check)" "$(guest sprechprobe config check | grep '^good: box ')"
 is "its mode" "$(stat -c '%u %a' $config)" "0 644"
 is "user" "$(guest getent passwd sprechprobe | cut -d : -f 6,7)" "/var/lib/sprechprobe:/usr/sbin/nologin"

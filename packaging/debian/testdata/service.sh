@@ -96,10 +96,19 @@ is "nothing refused" "$(ls /run/sprechprobe-provision)" ""
 # way, and sockets for echoes.
 systemctl restart systemd-networkd
 touch /cable
-within 30 grep -q 020002C0 /proc/net/route
+within 30 grep -q 010200C0 /proc/net/route
 systemctl restart $unit
 sees "ICMP errors tell who says no" 60 grep -qE '"icmp_from":"192.0.2' $report
-is "echoes are for everybody" "$(tr '\t' ' ' </proc/sys/net/ipv4/ping_group_range)" "0 2147483647"
+# gateway PATTERN: so the newest report has it of the echoes by the router.
+gateway() { grep -oE '"probe":"gateway",("target":\{[^}]*\},)?"outcome":[^}]*\}' $report | grep -qE "$1"; }
+sees "the router answers the box's echoes" 60 gateway '"outcome":"answered".*"received_count":20'
+is "which it asks without a right" "$(caps)" 0000000000000000
+echo 1 0 >/proc/sys/net/ipv4/ping_group_range
+systemctl kill -s USR1 $unit
+sees "only because sysctl.d opens echoes to everybody" 60 gateway 'echo requests are not permitted'
+/lib/systemd/systemd-sysctl /usr/lib/sysctl.d/60-sprechprobe.conf
+systemctl kill -s USR1 $unit
+sees "as it does with each start of the system" 60 gateway '"outcome":"answered"'
 is "nothing is known of another device with its address" "$(grep -o '"addr_conflict":[a-z]*' $report)" ""
 
 # Its page, at a port that systemd holds for it.

@@ -5,9 +5,9 @@
 unit=sprechprobe.service
 config=/etc/sprechprobe/sprechprobe.toml
 
-ok() { echo "@ok $*"; }
+ok() { echo "@ok $*" "($(now) s)"; }
 bad() {
-	echo "@bad $*"
+	echo "@bad $*" "($(now) s)"
 	systemctl status --no-pager -n 15 $unit 2>&1 | sed 's/^/  /'
 }
 
