@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -187,6 +188,28 @@ func (f feeds) readIPK(t *testing.T, arch string, name string) (control, data ma
 	return unpack(t, bytes.NewReader(outer["/control.tar.gz"].data)), unpack(t, bytes.NewReader(outer["/data.tar.gz"].data))
 }
 
+// sizes are those of docs/openwrt.md for a processor: program, as xz, ipk, apk, in MB.
+func sizes(t *testing.T, arch string) []float64 {
+	t.Helper()
+	page, err := os.ReadFile("../docs/openwrt.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^\| ` + regexp.QuoteMeta(arch) + ` \|((?: [0-9.]+ MB \|){4})$`).FindSubmatch(page)
+	if m == nil {
+		t.Fatalf("docs/openwrt.md has no sizes of %s", arch)
+	}
+	var all []float64
+	for _, n := range regexp.MustCompile(`[0-9.]+`).FindAllString(string(m[1]), -1) {
+		f, err := strconv.ParseFloat(n, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
 func (f feeds) ipk(t *testing.T, p processor) {
 	name := "sprechprobe_" + version + "-r1_" + p.arch + ".ipk"
 	control, data := f.readIPK(t, p.arch, name)
@@ -220,7 +243,18 @@ func (f feeds) ipk(t *testing.T, p processor) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("installed: %d bytes; package: %d", len(data["/usr/bin/sprechprobe"].data), info.Size())
+	apk, err := os.Stat(f.file("apk", p.arch, "sprechprobe-"+version+"-r1.apk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := len(data["/usr/bin/sprechprobe"].data)
+	t.Logf("installed: %d bytes; ipk: %d; apk: %d", program, info.Size(), apk.Size())
+	said := sizes(t, p.arch)
+	for i, got := range map[int]int{0: program, 2: int(info.Size()), 3: int(apk.Size())} {
+		if d := float64(got)/1e6/said[i] - 1; d < -0.03 || d > 0.03 {
+			t.Errorf("%d bytes, and docs/openwrt.md says %.2f MB; make dist sizes writes it anew", got, said[i])
+		}
+	}
 	if strings.HasPrefix(p.target, "mips") && info.Size() > flash {
 		t.Errorf("the package has %d bytes, over %d", info.Size(), flash)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -113,6 +115,29 @@ func debs(sources string, env []string, args ...string) error {
 
 func deb(dir string) string {
 	return filepath.Join(dir, "apt/pool/main/s/sprechprobe/sprechprobe_"+version+"_armhf.deb")
+}
+
+// The page for installers says how large the package is, within 3 %.
+func TestSize(t *testing.T) {
+	page, err := os.ReadFile("../../docs/install.md")
+	must(t, err)
+	info, err := os.Stat(deb(dist(t)))
+	must(t, err)
+	m := regexp.MustCompile(`(?m)^\| armhf \| ([0-9.]+) MB \| ([0-9.]+) MB \|`).FindSubmatch(page)
+	if m == nil {
+		t.Fatal("docs/install.md has no sizes of armhf")
+	}
+	installed, err := exec.Command("dpkg-deb", "-f", deb(dist(t)), "Installed-Size").Output()
+	must(t, err)
+	kib, err := strconv.Atoi(strings.TrimSpace(string(installed)))
+	must(t, err)
+	for i, got := range []int64{info.Size(), int64(kib) * 1024} {
+		said, err := strconv.ParseFloat(string(m[i+1]), 64)
+		must(t, err)
+		if d := float64(got)/1e6/said - 1; d < -0.03 || d > 0.03 {
+			t.Errorf("%d bytes, and docs/install.md says %v MB; make dist sizes writes it anew", got, said)
+		}
+	}
 }
 
 // Debian's own judge of packages finds no error.
