@@ -119,6 +119,7 @@ func deb(dir string) string {
 
 // The page for installers says how large the package is, within 3 %.
 func TestSize(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../../docs/install.md")
 	must(t, err)
 	info, err := os.Stat(deb(dist(t)))
