@@ -2,6 +2,7 @@ package authority
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func space(of ...device) []string {
 	var all []string
 	for _, d := range of {
 		up := strings.TrimSuffix(d.Up(), "*")
-		all = append(all, up+"report", up+"state", up+"hb", up+"time", up+"relay", up+"anything", d.Hint(), d.DirectGet(),
+		all = append(all, up+"report", up+"state", up+"hb", up+"time", up+"relay", up+"outage", up+"anything", d.Hint(), d.DirectGet(),
 			"$KV."+fleet.Assignments+"."+d.Key(), "$JS.API.DIRECT.GET."+fleet.Stream+"."+up+"report", fleet.ClaimSubject(d.public),
 			d.Inbox()+".abc", d.Inbox(), fleet.ClaimInbox(d.public)+".abc", fleet.Prefix+"."+d.Tenant+"."+d.Box+".other")
 		for _, c := range append([]string{"anything"}, fleet.CommandNames...) {
@@ -163,17 +164,7 @@ func TestOwnWays(t *testing.T) {
 				}
 				until(t, "the beat is heard at "+s, func() bool { _ = b.Flush(); return len(w.centre.with(t, []byte("beat at "+s))) == 1 })
 			}
-			relays, err := w.centre.conn.Subscribe(fleet.RelayAsks, func(m *nats.Msg) { _ = m.Respond([]byte("access for " + m.Subject)) })
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := w.centre.conn.Flush(); err != nil {
-				t.Fatal(err)
-			}
-			if got, err := b.Request(me.RelayAsk(), nil, patience); err != nil || string(got.Data) != "access for "+me.RelayAsk() {
-				t.Errorf("access to relays: %+v, %v", got, err)
-			}
-			_ = relays.Unsubscribe()
+			w.answers(b, map[string]string{fleet.Times: me.Time(), fleet.RelayAsks: me.RelayAsk(), fleet.OutageAsks: me.OutageAsk()})
 			hint, err := b.SubscribeSync(me.Hint())
 			if err != nil {
 				t.Fatal(err)
@@ -206,6 +197,61 @@ func TestOwnWays(t *testing.T) {
 				t.Errorf("command for a box that is not there: %v, want no responders at once", err)
 			}
 		})
+	}
+}
+
+// answers lets the centre answer what a box asks it, at the subjects for all boxes, and
+// the box ask.
+func (w *world) answers(b *box, asks map[string]string) {
+	w.t.Helper()
+	for all, mine := range asks {
+		sub, err := w.centre.conn.Subscribe(all, func(m *nats.Msg) { _ = m.Respond([]byte("answer to " + m.Subject)) })
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if err := w.centre.conn.Flush(); err != nil {
+			w.t.Fatal(err)
+		}
+		if got, err := b.Request(mine, nil, patience); err != nil || string(got.Data) != "answer to "+mine {
+			w.t.Errorf("asked at %s: %+v, %v", mine, got, err)
+		}
+		_ = sub.Unsubscribe()
+	}
+}
+
+// What docs/vendor.md says that a box may do is what the server lets it do.
+func TestRightsAreThoseOfTheDocs(t *testing.T) {
+	doc, err := os.ReadFile("../../../../docs/vendor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(doc), "| a box may | subject |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var said []string
+	for row := range strings.Lines(table) {
+		cells := strings.Split(row, "`")
+		if len(cells) != 3 {
+			t.Fatalf("a row with another number of subjects than one: %s", row)
+		}
+		said = append(said, strings.NewReplacer("<tenant>", template.Tenant, "<box>", template.Box).Replace(cells[1]))
+	}
+	pub, sub := rights(template)
+	has := slices.Concat(pub, sub)
+	slices.Sort(said)
+	slices.Sort(has)
+	if !slices.Equal(said, has) {
+		t.Errorf("the docs say %q, the server allows %q", said, has)
+	}
+	// What boxes publish is told one by one besides, and TestRights tries it.
+	one := fleet.Address{Tenant: "acme", Box: "one"}
+	tried := space(device{Address: one})
+	for _, word := range []string{"report", "state", "hb", "time", "relay", "outage"} {
+		if subject := strings.Replace(one.Up(), "*", word, 1); !slices.Contains(tried, subject) {
+			t.Errorf("%s is not tried", subject)
+		}
+		if !strings.Contains(string(doc), "up."+word+"`") {
+			t.Errorf("the docs do not say what up.%s is for", word)
+		}
 	}
 }
 
