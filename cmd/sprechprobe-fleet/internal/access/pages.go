@@ -72,8 +72,9 @@ type form struct {
 }
 
 func (g *Gate) form(r *http.Request) form {
-	lang := languageOf(r)
-	f := form{L: wordsOf(lang), Lang: lang, Next: local(r.FormValue("next")), Provider: g.conf.OpenID != nil}
+	next := local(r.FormValue("next")) // parses the form
+	lang := LanguageOf(r)
+	f := form{L: wordsOf(lang), Lang: lang, Next: next, Provider: g.conf.OpenID != nil}
 	f.OpenURL = "/openid?" + url.Values{"next": {f.Next}}.Encode()
 	return f
 }

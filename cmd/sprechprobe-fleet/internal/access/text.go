@@ -60,16 +60,24 @@ func (l words) trouble(err error) string {
 	return ""
 }
 
-// languageOf is the one asked for, or else the first that the browser names and we
-// speak, or else German.
-func languageOf(r *http.Request) advice.Lang {
-	if l, err := advice.ParseLang(r.FormValue("lang")); err == nil {
-		return l
+// LanguageCookie remembers the language that somebody has chosen.
+const LanguageCookie = "lang"
+
+// LanguageOf is the language that a page's address or its form asks for, or else the
+// one that was chosen earlier, or else the first that the browser names and we speak,
+// or else German. Of a form it knows what has been parsed.
+func LanguageOf(r *http.Request) advice.Lang {
+	asked := []string{r.URL.Query().Get("lang"), r.PostForm.Get("lang")}
+	if c, err := r.Cookie(LanguageCookie); err == nil {
+		asked = append(asked, c.Value)
 	}
 	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
 		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
 		base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if l, err := advice.ParseLang(base); err == nil {
+		asked = append(asked, base)
+	}
+	for _, s := range asked {
+		if l, err := advice.ParseLang(s); err == nil {
 			return l
 		}
 	}

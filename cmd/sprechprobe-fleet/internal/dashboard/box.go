@@ -175,7 +175,7 @@ func (s *Server) box(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) boxOf(r *http.Request) (boxPage, error) {
-	a, lang, who := addressOf(r), languageOf(r), access.WhoOf(r.Context())
+	a, lang, who := addressOf(r), access.LanguageOf(r), access.WhoOf(r.Context())
 	p := boxPage{frame: s.frameOf(lang, who), Address: a, MayCommand: who.May(access.Support, a.Tenant), HasDesk: s.conf.Desk != nil}
 	p.Answer = p.L.answer(r.URL.Query().Get("sent"), r.URL.Query().Get("answer"))
 	return p, s.fill(r.Context(), &p, periodOf(r))
@@ -319,7 +319,7 @@ func (p boxPage) RequestTextURL() string { return p.RequestURL() + "&format=text
 
 // boxEvents serves the changes of one box's page.
 func (s *Server) boxEvents(w http.ResponseWriter, r *http.Request) {
-	lang, over := languageOf(r), periodOf(r)
+	lang, over := access.LanguageOf(r), periodOf(r)
 	s.stream(w, r, &boxFeed{s: s, at: addressOf(r), lang: lang, over: over})
 }
 
@@ -365,7 +365,7 @@ func (f *boxFeed) next(ctx context.Context, who access.Who) ([]byte, error) {
 
 // request serves the release request of a box, to print or as text to mail.
 func (s *Server) request(w http.ResponseWriter, r *http.Request) {
-	a, lang := addressOf(r), languageOf(r)
+	a, lang := addressOf(r), access.LanguageOf(r)
 	b, report, err := s.known(r.Context(), a)
 	switch {
 	case errors.Is(err, errGone) || err == nil && report.Schema == "":

@@ -113,7 +113,7 @@ func (s *Server) command(w http.ResponseWriter, r *http.Request) {
 	if err := access.Note(r, deed); err != nil {
 		s.conf.Log.Error("the answer to a command is not noted", "err", err)
 	}
-	http.Redirect(w, r, boxURL(a, languageOf(r), "")+"&"+url.Values{"sent": {name}, "answer": {word}}.Encode()+"#answer", http.StatusSeeOther)
+	http.Redirect(w, r, boxURL(a, access.LanguageOf(r), "")+"&"+url.Values{"sent": {name}, "answer": {word}}.Encode()+"#answer", http.StatusSeeOther)
 }
 
 // claimView is the claim page.
@@ -133,7 +133,7 @@ func (v claimView) OtherURL() string { return "/claim?lang=" + string(v.OtherLan
 func (v claimView) PageTitle() string { return v.L.Claim + " – " + v.L.Title }
 
 func (s *Server) claimOf(r *http.Request) claimView {
-	v := claimView{frame: s.frameOf(languageOf(r), access.WhoOf(r.Context())), HasDesk: s.conf.Desk != nil}
+	v := claimView{frame: s.frameOf(access.LanguageOf(r), access.WhoOf(r.Context())), HasDesk: s.conf.Desk != nil}
 	now := s.conf.Now()
 	for _, w := range s.conf.Waiting() {
 		if len(v.Waiting) == maxWaiters {
@@ -185,7 +185,7 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request) {
 	if err := access.Note(r, audit.Entry{What: "claim", Tenant: at.Tenant, Object: at.Box, Result: "ok"}); err != nil {
 		s.conf.Log.Error("a claim is not noted", "err", err)
 	}
-	lang := cmp.Or(r.URL.Query().Get("lang"), string(languageOf(r)))
+	lang := cmp.Or(r.URL.Query().Get("lang"), string(access.LanguageOf(r)))
 	http.Redirect(w, r, "/claim?"+url.Values{"lang": {lang}, "done": {at.String()}}.Encode(), http.StatusSeeOther)
 }
 

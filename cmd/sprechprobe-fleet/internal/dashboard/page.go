@@ -80,5 +80,5 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // nobody waits any more
 	}
 	s.conf.Log.Error("page", "path", r.URL.Path, "err", err)
-	http.Error(w, labelsOf(languageOf(r)).Busy, http.StatusServiceUnavailable)
+	http.Error(w, labelsOf(access.LanguageOf(r)).Busy, http.StatusServiceUnavailable)
 }

@@ -74,7 +74,7 @@ func (q query) values() url.Values {
 // queryOf reads a query. What it does not understand asks for all.
 func queryOf(r *http.Request) query {
 	v := r.URL.Query()
-	q := query{lang: languageOf(r), page: 1}
+	q := query{lang: access.LanguageOf(r), page: 1}
 	for name, field := range q.fields() {
 		*field = strings.TrimSpace(clean(v.Get(name), 80))
 	}
@@ -170,35 +170,10 @@ func verdictOf(s state) agent.Verdict {
 	return v
 }
 
-// languageCookie remembers the language that somebody has chosen.
-const languageCookie = "lang"
-
-// languageOf is the language asked for, or else the one that was chosen earlier, or
-// else the first that the browser names and we speak, or else German.
-func languageOf(r *http.Request) advice.Lang {
-	chosen := ""
-	if c, err := r.Cookie(languageCookie); err == nil {
-		chosen = c.Value
-	}
-	for _, s := range []string{r.URL.Query().Get("lang"), chosen} {
-		if l, err := advice.ParseLang(s); err == nil {
-			return l
-		}
-	}
-	for part := range strings.SplitSeq(r.Header.Get("Accept-Language"), ",") {
-		tag, _, _ := strings.Cut(strings.TrimSpace(part), ";")
-		base, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if l, err := advice.ParseLang(base); err == nil {
-			return l
-		}
-	}
-	return advice.German
-}
-
 // remember keeps the language that a page was asked in.
 func (s *Server) remember(w http.ResponseWriter, r *http.Request) {
 	if l, err := advice.ParseLang(r.URL.Query().Get("lang")); err == nil {
-		http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true,
+		http.SetCookie(w, &http.Cookie{Name: access.LanguageCookie, Value: string(l), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true,
 			Secure: s.conf.Secure, SameSite: http.SameSiteLaxMode})
 	}
 }
