@@ -22,7 +22,8 @@ type Query struct {
 	Silent     *bool
 	SilentFrom time.Time // not heard of since
 	Finding    agent.Code
-	Cause      *agent.Cause
+	Cause      *agent.Cause // with which a finding is shown, see [DB.Explain]
+	Incident   string       // that boxes suffer from, or have suffered from
 	Profile    string
 	Version    string
 	ISP        string
@@ -131,7 +132,10 @@ func (q Query) where() (string, []any) {
 		tag("finding:", string(q.Finding))
 	}
 	if q.Cause != nil {
-		tag("cause:", q.Cause.String())
+		want(causeTag, "cause:"+q.Cause.String(), q.Cause.String())
+	}
+	if q.Incident != "" {
+		want("boxes.box IN (SELECT box FROM suffered WHERE incident = ?)", q.Incident)
 	}
 	if q.Profile != "" {
 		tag("profile:", q.Profile)
@@ -225,6 +229,9 @@ func (db *DB) Facets(ctx context.Context, q Query) ([]Facet, error) {
 		if err == nil {
 			err = db.e.read(ctx, `SELECT `+column+`, count(*) FROM boxes`+where+` GROUP BY `+column, args, add(column))
 		}
+	}
+	if err == nil {
+		out, err = db.causesShown(ctx, where, args, out)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("history: facets: %w", err)

@@ -119,7 +119,7 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 	if err := db.readable(ctx, where); err != nil {
 		return nil, errors.Join(err, e.close())
 	}
-	for _, statement := range schema(e.words()) {
+	for _, statement := range append(schema(e.words()), incidentTables...) {
 		if err := e.write(ctx, func(t tx) error { _, err := t.each(statement, [][]any{{}}); return err }); err != nil {
 			return nil, errors.Join(fmt.Errorf("history: make tables: %w", err), e.close())
 		}
@@ -205,19 +205,22 @@ func EventAt(r agent.Report, arrived time.Time) time.Time {
 	return at
 }
 
-// Delete forgets a box. It is unknown afterwards, until it reports again.
+// Delete forgets a box. It is unknown afterwards, until it reports again. That it was
+// deleted is known for a day, by [DB.Forgotten].
 func (db *DB) Delete(ctx context.Context, a fleet.Address) error {
 	return db.e.write(ctx, func(t tx) error {
 		const no = ` WHERE box IN (SELECT no FROM boxes WHERE box = ?)`
 		for _, what := range []string{
 			`raws WHERE no IN (SELECT raw FROM reports` + no + `)`, `reports` + no, `runs` + no,
-			`tags WHERE box = ?`, `changes WHERE box = ?`, `hours WHERE box = ?`, `boxes WHERE box = ?`,
+			`tags WHERE box = ?`, `changes WHERE box = ?`, `hours WHERE box = ?`, `suffered WHERE box = ?`, `explained WHERE box = ?`, `boxes WHERE box = ?`,
 		} {
 			if _, err := t.each("DELETE FROM "+what, [][]any{{name(a)}}); err != nil {
 				return fmt.Errorf("delete box %s: %w", a, err)
 			}
 		}
-		return nil
+		_, err := t.each("INSERT INTO forgotten (box, at_ms) VALUES (?, ?) ON CONFLICT (box) DO UPDATE SET at_ms = excluded.at_ms",
+			[][]any{{name(a), millis(db.conf.Now())}})
+		return err
 	})
 }
 

@@ -113,6 +113,9 @@ func (b *bench) changes(a fleet.Address) []string {
 
 // conformance is what every kind of history must do.
 var conformance = map[string]func(*bench){
+	"an outage is kept with who suffered from it":       keepsIncidents,
+	"boxes are found by the cause that is shown":        findsByShownCause,
+	"a deleted box leaves outages, and others are told": forgets,
 	"a report is known by box, boot and seq": func(b *bench) {
 		if n := b.add(entry(one, "a", 1, 0, agent.Ready), entry(one, "a", 2, 300, agent.Ready), entry(one, "a", 1, 0, agent.Ready)); n != 2 {
 			b.Errorf("added %d of 3 with one twice, want 2", n)

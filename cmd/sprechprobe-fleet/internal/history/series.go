@@ -168,6 +168,8 @@ type line struct {
 	Change *Change         `json:"change,omitempty"`
 	Hour   *Point          `json:"hour,omitempty"` // of reports that are kept no longer
 	Report json.RawMessage `json:"report,omitempty"`
+
+	Incident *Incident `json:"incident,omitempty"` // that it has suffered from
 }
 
 func (db *DB) export(ctx context.Context, a fleet.Address, w io.Writer) error {
@@ -178,6 +180,16 @@ func (db *DB) export(ctx context.Context, a fleet.Address, w io.Writer) error {
 	out := json.NewEncoder(w)
 	if err := out.Encode(line{Box: &b}); err != nil {
 		return err
+	}
+	suffered, err := db.Incidents(ctx, IncidentQuery{Box: a, Most: 10000})
+	if err != nil {
+		return err
+	}
+	for _, i := range suffered {
+		i.Boxes = nil // of others
+		if err := out.Encode(line{Incident: &i}); err != nil {
+			return err
+		}
 	}
 	box := []any{name(a)}
 	err = db.e.read(ctx, `SELECT event_at, was, state FROM changes WHERE box = ? ORDER BY event_at`, box, func(s scan) error {

@@ -36,7 +36,7 @@ func (db *DB) Sweep(ctx context.Context) (Swept, error) {
 			return all, fmt.Errorf("history: sweep: %w", err)
 		}
 		if len(boxes) == 0 {
-			return all, nil
+			return all, db.sweepIncidents(ctx, old)
 		}
 	}
 }
