@@ -21,6 +21,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/relaydesk"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/settings"
@@ -185,6 +186,7 @@ type server struct {
 	serveFlags
 	log     *slog.Logger
 	closing []func() // in the order of opening
+	own     settings.Settings
 
 	ln       net.Listener
 	bus      *hub.Hub
@@ -213,9 +215,8 @@ func (s *server) open(ctx context.Context, e env) (err error) {
 			return err
 		}
 	}
-	var own settings.Settings
 	if s.portal.config != "" {
-		if own, err = settings.Read(s.portal.config); err != nil {
+		if s.own, err = settings.Read(s.portal.config); err != nil {
 			return err
 		}
 	}
@@ -232,7 +233,7 @@ func (s *server) open(ctx context.Context, e env) (err error) {
 	}
 	s.later(s.db.Close)
 	s.registry = registry.New(registry.Config{MaxBoxes: s.maxBoxes, Log: s.log})
-	if s.web, err = s.openPortal(own, e.err); err != nil {
+	if s.web, err = s.openPortal(e.err); err != nil {
 		return err
 	}
 	if s.relay.Secret != "" {
@@ -254,13 +255,13 @@ func (s *server) open(ctx context.Context, e env) (err error) {
 }
 
 // openPortal opens what people see.
-func (s *server) openPortal(own settings.Settings, console io.Writer) (*portal, error) {
+func (s *server) openPortal(console io.Writer) (*portal, error) {
 	var desk dashboard.Desk
 	if s.sign != "" {
 		desk = &signer{keys: keyFlags{keys: s.sign, nats: s.bus.URL(), ca: s.hub.CA}}
 	}
 	return s.portal.open(s.ln.Addr(), parts{
-		registry: s.registry, history: s.db, desk: desk, waiting: s.room.boxes, incidents: s.known.all, settings: own, console: console, log: s.log,
+		registry: s.registry, history: s.db, desk: desk, waiting: s.room.boxes, incidents: s.known.all, settings: s.own, console: console, log: s.log,
 		bus: func() bool { return s.bus.Connected() && s.health.of(partBus) == nil }, troubles: s.health.troubles,
 	})
 }
@@ -269,7 +270,8 @@ func (s *server) openPortal(own settings.Settings, console io.Writer) (*portal, 
 func (s *server) ingest(ctx context.Context, g *errgroup.Group) {
 	reg := s.registry
 	g.Go(func() error { keep(ctx, s.bus, s.db, s.health.note, s.log); return nil })
-	g.Go(func() error { correlate(ctx, s.db, reg, &s.known, s.log); return nil })
+	look := newCorrelator(s.db, reg, &s.known, incident.Watch{Steady: s.own.Steady, Calm: s.own.Calm}, s.log)
+	g.Go(func() error { look.run(ctx); return nil })
 	g.Go(func() error { s.bus.Watch(ctx, func(err error) { s.health.note(partBus, err) }); return nil })
 	g.Go(func() error {
 		restore(ctx, s.db, reg, s.log)

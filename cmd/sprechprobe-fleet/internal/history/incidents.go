@@ -103,9 +103,22 @@ func (db *DB) Explain(ctx context.Context, boxes map[fleet.Address][]agent.Cause
 		db.inBatches(ctx, "causes", `INSERT INTO explained (box, cause) VALUES (?, ?) ON CONFLICT (box, cause) DO NOTHING`, fresh))
 }
 
-// ExplainNone undoes all that [DB.Explain] has done.
-func (db *DB) ExplainNone(ctx context.Context) error {
-	return db.inBatches(ctx, "causes", `DELETE FROM explained`, [][]any{{}})
+// Explained is what [DB.Explain] has noted.
+func (db *DB) Explained(ctx context.Context) (map[fleet.Address][]agent.Cause, error) {
+	out := map[fleet.Address][]agent.Cause{}
+	err := db.e.read(ctx, `SELECT box, cause FROM explained ORDER BY box, cause`, nil, func(s scan) error {
+		var box, cause string
+		err := s(&box, &cause)
+		var c agent.Cause
+		if c.UnmarshalText([]byte(cause)) == nil {
+			out[addressOf(box)] = append(out[addressOf(box)], c)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("history: causes: %w", err)
+	}
+	return out, nil
 }
 
 func (db *DB) inBatches(ctx context.Context, what, statement string, rows [][]any) error {

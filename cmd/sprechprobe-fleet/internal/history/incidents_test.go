@@ -141,7 +141,11 @@ func findsByShownCause(b *bench) {
 	b.ok(b.Explain(ctx, map[fleet.Address][]agent.Cause{two: nil}))
 	same("after", agent.CauseUnknown, "one", "two")
 	b.ok(b.Explain(ctx, map[fleet.Address][]agent.Cause{one: {agent.CauseISP}}))
-	b.ok(b.ExplainNone(ctx))
+	all, err := b.Explained(ctx)
+	if want := map[fleet.Address][]agent.Cause{one: {agent.CauseISP}, zoo: {agent.CauseVendor}}; err != nil || !cmp.Equal(all, want) {
+		b.Errorf("explained: %v, %v; want %v", all, err, want)
+	}
+	b.ok(b.Explain(ctx, map[fleet.Address][]agent.Cause{one: nil}))
 	same("at the end", agent.CauseUnknown, "one", "two")
 	same("at the end", agent.CauseISP)
 

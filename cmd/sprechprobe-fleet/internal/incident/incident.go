@@ -37,10 +37,11 @@ type Incident struct {
 }
 
 const (
-	// steady is how long boxes have to agree before an incident begins, and calm how
-	// long it is kept when they agree no more. Boxes report every few minutes.
-	steady = 30 * time.Second
-	calm   = 5 * time.Minute
+	// Steady is how long boxes have to agree before an incident begins, and Calm how
+	// long it is kept when they agree no more, where nothing else is said. Boxes report
+	// every few minutes.
+	Steady = 30 * time.Second
+	Calm   = 5 * time.Minute
 
 	// early is how long before an incident is noticed a fault may have begun that
 	// still belongs to it: a fault that is older is the practice's own.
@@ -62,6 +63,8 @@ const (
 
 // Watch follows a fleet. Its zero value is ready; it is not safe for concurrent use.
 type Watch struct {
+	Steady, Calm time.Duration // 0: the usual
+
 	usual map[string]float64 // share of boxes that fail at a target by their own faults
 	open  map[string]*episode
 }
@@ -101,7 +104,7 @@ func (w *Watch) Look(now time.Time, boxes []Box) (open, ended []Incident) {
 		switch {
 		case !e.real && e.last.Before(now):
 			delete(w.open, key) // boxes agreed once, by chance
-		case now.Sub(e.last) >= calm:
+		case now.Sub(e.last) >= cmp.Or(w.Calm, Calm):
 			e.UntilAt = e.last
 			ended = append(ended, e.Incident)
 			delete(w.open, key)
@@ -131,7 +134,7 @@ func (w *Watch) note(now time.Time, key string, i Incident) {
 		w.open[key] = e
 	}
 	e.last, e.Boxes, e.Of = now, i.Boxes, i.Of
-	e.real = e.real || now.Sub(e.first) >= steady
+	e.real = e.real || now.Sub(e.first) >= cmp.Or(w.Steady, Steady)
 }
 
 // failure is one box that does not reach something, and since when.

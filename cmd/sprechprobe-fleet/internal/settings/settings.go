@@ -22,6 +22,7 @@ import (
 type Settings struct {
 	Idle, Absolute time.Duration    // of sessions; zero: the usual ones
 	OpenID         *access.Provider // without Redirect; nil: none
+	Steady, Calm   time.Duration    // of outages, before they begin and end; zero: the usual ones
 	Rules          alert.Rules
 	Webhooks       []alert.Webhook
 }
@@ -31,7 +32,11 @@ type raw struct {
 		Idle     string `toml:"idle"`
 		Absolute string `toml:"absolute"`
 	} `toml:"access"`
-	OpenID *rawOpenID `toml:"openid"`
+	OpenID  *rawOpenID `toml:"openid"`
+	Outages struct {
+		Steady string `toml:"steady"`
+		Calm   string `toml:"calm"`
+	} `toml:"outages"`
 	Alerts struct {
 		Hold     string       `toml:"hold"`
 		Silence  string       `toml:"silence"`
@@ -86,6 +91,9 @@ func Read(path string) (Settings, error) {
 	if r.OpenID != nil {
 		s.OpenID = f.openID(doc.Key("openid"), *r.OpenID)
 	}
+	at = doc.Key("outages")
+	s.Steady = span(at.Key("steady"), r.Outages.Steady, 0, time.Second, time.Hour)
+	s.Calm = span(at.Key("calm"), r.Outages.Calm, 0, time.Second, time.Hour)
 	at = doc.Key("alerts")
 	hold := func(name, text string) time.Duration { return span(at.Key(name), text, 0, time.Second, 24*time.Hour) }
 	s.Rules = alert.Rules{Hold: hold("hold", r.Alerts.Hold), Silence: hold("silence", r.Alerts.Silence), Clear: hold("clear", r.Alerts.Clear),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/incident"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/settings"
 )
 
@@ -46,7 +47,7 @@ func TestExample(t *testing.T) {
 	}
 	w := s.Webhooks
 	if len(w) != 1 || len(w[0].Secret) != 24 || w[0].Tenants[0] != "acme" || len(w[0].Types) != 4 || w[0].Lang != advice.German ||
-		s.Rules.Silence != 15*time.Minute || s.Rules.Burst != 10 {
+		s.Steady != incident.Steady || s.Calm != incident.Calm || s.Rules.Silence != 15*time.Minute || s.Rules.Burst != 10 {
 		t.Errorf("alerts: %+v %+v", w, s.Rules)
 	}
 	if s, err := read(t, ""); err != nil || s.OpenID != nil || s.Webhooks != nil {
@@ -74,6 +75,7 @@ func TestMistakes(t *testing.T) {
 		{`"chat.secret"`, `"odd.secret"`, "base64"},
 		{`"box.changed", `, `"box.exploded", `, "box.exploded"},
 		{`language = "de"`, `language = "fr"`, "language"},
+		{`steady = "30s"`, `steady = "30"`, "outages.steady"},
 		{`burst = 10`, `burst = -1`, "alerts.burst"},
 		{`name = "chat"`, ``, "name"},
 	} {
