@@ -206,7 +206,7 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 		return nil, err
 	}
 	out.alerts = p.alerts(at, of, m)
-	programs, err := api.New(api.Config{Boxes: of.registry, Incidents: of.common, Audit: deeds, Log: of.log})
+	programs, err := api.New(api.Config{Boxes: of.registry, Incidents: of.common, Past: of.history, Audit: deeds, Log: of.log})
 	if err != nil {
 		return nil, err
 	}

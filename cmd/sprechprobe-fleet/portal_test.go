@@ -151,6 +151,25 @@ func (h *house) take(tenant, box string, alter func(*agent.Report)) {
 	h.reg.Take(subject, "boot", payload, opened)
 }
 
+// outage keeps an outage from which boxes suffer, and returns its ID.
+func (h *house) outage(i history.Incident, boxes ...string) string {
+	h.Helper()
+	id, err := h.db.Begin(h.Context(), i)
+	for _, name := range boxes {
+		var a fleet.Address
+		if err == nil {
+			a, err = fleet.ParseAddress(name)
+		}
+		if err == nil {
+			err = h.db.Suffer(h.Context(), id, []fleet.Address{a})
+		}
+	}
+	if err != nil {
+		h.Fatal(err)
+	}
+	return id
+}
+
 // secretly is what only boxes of tenant zoo say.
 func secretly(r *agent.Report) {
 	r.Box.Name, r.Box.Version, r.Verdict = "Zahnarzt Geheim", "9.9.9", agent.Blocked
@@ -224,7 +243,7 @@ type rule struct {
 // test.
 var rules = map[string]rule{
 	"GET /{$}": {[]string{"/?lang=en", "/?lang=de&q=zoo", "/?state=blocked", "/?page=2", "/?q=Geheim&state=blocked", "/?tenant=zoo",
-		"/?finding=udp-all-block", "/?version=9.9.9&tenant=zoo", "/?cause=practice&sort=name", "/?isp=x&silent=1h", "/?profile=demo&sort=recent"}, 303, 200, 200, 200, true, 0},
+		"/?finding=udp-all-block", "/?version=9.9.9&tenant=zoo", "/?cause=practice&sort=name", "/?isp=x&silent=1h", "/?profile=demo&sort=recent", "/?incident=OURS", "/?incident=THEIRS"}, 303, 200, 200, 200, true, 0},
 	"GET /api/waiting": {[]string{"/api/waiting"}, 401, 403, 403, 200, false, 0},
 	"GET /healthz":     {[]string{"/healthz"}, 200, 200, 200, 200, false, 0},
 	"GET /style.css":   {[]string{"/style.css"}, 200, 200, 200, 200, false, 0},
@@ -236,6 +255,8 @@ var rules = map[string]rule{
 		303, 404, 200, 200, true, 200},
 	// An admin who says no command is refused; what is said is in a test of its own.
 	"POST /boxes/{tenant}/{box}/commands": {[]string{"/boxes/zoo/praxis/commands?name=check", "/boxes/acme/nord/commands?name=check"}, 401, 404, 403, 400, false, 403},
+	"GET /incidents":                      {[]string{"/incidents?lang=en", "/incidents?from=2026-01-01&until=2027-01-01"}, 303, 200, 200, 200, true, 0},
+	"GET /incidents/{id}":                 {[]string{"/incidents/THEIRS?lang=en", "/incidents/none", "/incidents/OURS?lang=en"}, 303, 404, 200, 200, true, 200},
 	"GET /claim":                          {[]string{"/claim?lang=en", "/claim?code=AAAA"}, 303, 403, 403, 200, false, 0},
 	"POST /claim":                         {[]string{"/claim"}, 401, 403, 403, 409, false, 0},
 	// Streams are in tests of their own.
@@ -250,7 +271,7 @@ var rules = map[string]rule{
 	"GET /api/v1/me":                   {[]string{"/api/v1/me"}, 401, 200, 200, 200, false, 0},
 	"GET /api/v1/boxes":                {[]string{"/api/v1/boxes", "/api/v1/boxes?tenant=zoo", "/api/v1/boxes?format=csv", "/api/v1/boxes?limit=1", "/api/v1/boxes?after=zoo/aaa", "/api/v1/boxes?after=acme/zzz&format=csv", "/api/v1/boxes?q=geheim", "/api/v1/boxes?finding=udp-all-block", "/api/v1/boxes?version=9.9.9", "/api/v1/boxes?state=blocked&cause=practice"}, 401, 200, 200, 200, true, 0},
 	"GET /api/v1/summary":              {[]string{"/api/v1/summary"}, 401, 200, 200, 200, true, 0},
-	"GET /api/v1/incidents":            {[]string{"/api/v1/incidents"}, 401, 200, 200, 200, true, 0},
+	"GET /api/v1/incidents":            {[]string{"/api/v1/incidents?until=2027-01-01T00:00:00Z", "/api/v1/incidents", "/api/v1/incidents?since=2026-01-01T00:00:00Z"}, 401, 200, 200, 200, true, 0},
 	"GET /api/v1/boxes/{tenant}/{box}": {[]string{"/api/v1/boxes/zoo/praxis", "/api/v1/boxes/zoo/none", "/api/v1/boxes/%7Aoo/praxis", "/api/v1/boxes/*/praxis"},
 		401, 404, 200, 200, true, 0},
 	"GET /api/v1/audit":        {[]string{"/api/v1/audit", "/api/v1/audit?format=csv"}, 401, 403, 403, 200, false, 0},
@@ -271,19 +292,25 @@ func TestTenantsAreApart(t *testing.T) {
 		}
 		return m
 	}
+	var ours, theirs string
 	both := newHouse(t, func(_ *portalFlags, of *parts) {
 		of.incidents = func() []alert.Incident {
 			return []alert.Incident{
-				{ID: "i1", Cause: "vendor", StartedAt: opened, Members: members(7, 2)},
-				{ID: "i2-geheim", Cause: "isp", Provider: "Geheim-Net", StartedAt: opened, Members: members(7, 0)},
+				{ID: ours, Cause: "vendor", StartedAt: opened, Members: members(7, 2)},
+				{ID: theirs, Cause: "isp", Provider: "Geheim-Net", StartedAt: opened, Members: members(7, 0)},
 			}
 		}
 	})
 	alone := newHouse(t, func(_ *portalFlags, of *parts) {
 		of.incidents = func() []alert.Incident {
-			return []alert.Incident{{ID: "i1", Cause: "vendor", StartedAt: opened, Members: members(0, 2)}}
+			return []alert.Incident{{ID: ours, Cause: "vendor", StartedAt: opened, Members: members(0, 2)}}
 		}
 	})
+	ours = both.outage(history.Incident{Target: "turn.example:3478/udp", Cause: agent.CauseVendor, FromAt: opened}, "zoo/praxis", "acme/sued")
+	theirs = both.outage(history.Incident{Target: "geheim.example:3478/udp", Cause: agent.CauseISP, ISP: "Geheim-Net", FromAt: opened}, "zoo/praxis")
+	if alone.outage(history.Incident{Target: "turn.example:3478/udp", Cause: agent.CauseVendor, FromAt: opened}, "acme/sued") != ours {
+		t.Error("what an outage is called tells whom else it concerns")
+	}
 	for _, h := range []*house{both, alone} {
 		h.take("acme", "nord", nil)
 		h.take("acme", "sued", func(r *agent.Report) { r.Verdict = agent.VerdictLimited })
@@ -311,9 +338,10 @@ func TestTenantsAreApart(t *testing.T) {
 		}
 		method, _, _ := strings.Cut(pattern, " ")
 		for i, path := range r.asks {
+			path = strings.NewReplacer("OURS", ours, "THEIRS", theirs).Replace(path)
 			program := both.ask(plain, tokens[both][0], method, path)
 			want := r.viewer
-			if r.own != 0 && strings.Contains(path, "/acme/nord") {
+			if r.own != 0 && (strings.Contains(path, "/acme/nord") || strings.Contains(path, ours)) {
 				want = r.own
 			}
 			if program.code != want {

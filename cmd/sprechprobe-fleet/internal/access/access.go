@@ -113,6 +113,23 @@ func (w Who) Sees(tenant string) bool { return w.May(Viewer, tenant) }
 // SeesAll reports whether w may see all tenants.
 func (w Who) SeesAll() bool { return w.Sees(AllTenants) }
 
+// Tenants are those that w may see, as the history wants them: nil is all.
+func (w Who) Tenants() []string {
+	if w.SeesAll() {
+		return nil
+	}
+	out := []string{}
+	for _, r := range w.Rights {
+		for _, t := range r.Tenants {
+			if w.Sees(t) && !slices.Contains(out, t) {
+				out = append(out, t)
+			}
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // is reports whether w has at least role for any tenant.
 func (w Who) is(role Role) bool {
 	return slices.ContainsFunc(w.Rights, func(r Right) bool { return r.Role.atLeast(role) && len(r.Tenants) > 0 })

@@ -59,14 +59,15 @@ type oneBox struct {
 	Report *agent.Report `json:"report,omitempty"`
 }
 
-// incident is one cause that many boxes have in common at the moment.
+// incident is one cause that many boxes have in common, or had.
 type incident struct {
 	ID        string         `json:"id"`
 	Cause     string         `json:"cause"` // vendor or isp
 	Target    string         `json:"target,omitempty"`
 	Provider  string         `json:"provider,omitempty"` // the ISP, where it is one
 	StartedAt time.Time      `json:"started_at"`
-	Boxes     map[string]int `json:"boxes"` // by tenant: only those that the asker may see
+	EndedAt   time.Time      `json:"ended_at,omitzero"` // absent while it goes on
+	Boxes     map[string]int `json:"boxes"`             // by tenant: only those that the asker may see
 }
 
 type incidentList struct {

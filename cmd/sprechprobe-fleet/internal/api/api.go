@@ -5,14 +5,17 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent/advice"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -22,10 +25,16 @@ type Boxes interface {
 	Box(registry.Key) (registry.Box, bool)
 }
 
+// Past knows the incidents that there were. A [history.DB] does.
+type Past interface {
+	Incidents(context.Context, history.IncidentQuery) ([]history.Incident, error)
+}
+
 // Config says what is told.
 type Config struct {
 	Boxes     Boxes
 	Incidents func() []alert.Incident // those that go on; nil: none are known
+	Past      Past                    // incidents that are kept; nil: none are
 	Audit     *audit.Log              // nil: none is kept
 	Log       *slog.Logger
 }
@@ -147,10 +156,14 @@ func (s *Server) summary(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
+	if v := r.URL.Query(); v.Get("since") != "" || v.Get("until") != "" {
+		s.pastIncidents(w, r)
+		return
+	}
 	who := access.WhoOf(r.Context())
 	out := incidentList{Incidents: []incident{}}
 	for _, i := range s.conf.Incidents() {
-		mine := incident{i.ID, i.Cause, clean(i.Target), clean(i.Provider), i.StartedAt, map[string]int{}}
+		mine := incident{i.ID, i.Cause, clean(i.Target), clean(i.Provider), i.StartedAt, time.Time{}, map[string]int{}}
 		for k := range i.Members {
 			if who.Sees(k.Tenant) {
 				mine.Boxes[k.Tenant]++
@@ -158,6 +171,39 @@ func (s *Server) incidents(w http.ResponseWriter, r *http.Request) {
 		}
 		if len(mine.Boxes) > 0 {
 			out.Incidents = append(out.Incidents, mine)
+		}
+	}
+	send(w, out)
+}
+
+// mostIncidents is how many incidents one answer has.
+const mostIncidents = 1000
+
+// pastIncidents answers which incidents there were in a time.
+func (s *Server) pastIncidents(w http.ResponseWriter, r *http.Request) {
+	who := access.WhoOf(r.Context())
+	q := history.IncidentQuery{Tenants: who.Tenants(), Most: mostIncidents}
+	for name, at := range map[string]*time.Time{"since": &q.From, "until": &q.Until} {
+		text := r.URL.Query().Get(name)
+		if text == "" {
+			continue
+		}
+		var err error
+		if *at, err = time.Parse(time.RFC3339, text); err != nil {
+			access.Refuse(w, http.StatusBadRequest, name+" "+clip(text)+": want a time such as 2026-11-20T09:00:00Z")
+			return
+		}
+	}
+	out := incidentList{Incidents: []incident{}}
+	if s.conf.Past != nil {
+		all, err := s.conf.Past.Incidents(r.Context(), q)
+		if err != nil {
+			s.conf.Log.Error("incidents cannot be read", "err", err)
+			access.Refuse(w, http.StatusServiceUnavailable, "the history does not answer")
+			return
+		}
+		for _, i := range all {
+			out.Incidents = append(out.Incidents, incident{i.ID, i.Cause.String(), clean(i.Target), clean(i.ISP), i.FromAt, i.UntilAt, i.Boxes})
 		}
 	}
 	send(w, out)

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"flag"
@@ -25,6 +26,7 @@ import (
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
@@ -48,7 +50,7 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{T: t, reg: registry.New(registry.Config{Now: func() time.Time { return start }}), log: audit.Open(filepath.Join(t.TempDir(), "audit.jsonl"))}
-	s, err := api.New(api.Config{Boxes: d.reg, Audit: d.log, Incidents: func() []alert.Incident {
+	s, err := api.New(api.Config{Boxes: d.reg, Audit: d.log, Past: tuesday{}, Incidents: func() []alert.Incident {
 		return []alert.Incident{{ID: "i1", Cause: "vendor", Target: "turn.example:3478/udp", StartedAt: start,
 			Members: map[registry.Key]bool{{Tenant: "acme", Box: "nord"}: true}}}
 	}})
@@ -70,6 +72,17 @@ func newDesk(t *testing.T) *desk {
 		t.Fatal(err)
 	}
 	return d
+}
+
+// tuesday is a past with one outage, of which it tells whoever asks for that day.
+type tuesday struct{}
+
+func (tuesday) Incidents(_ context.Context, q history.IncidentQuery) ([]history.Incident, error) {
+	at := start.Add(-72 * time.Hour)
+	if q.From.After(at) || !q.Until.IsZero() && q.Until.Before(at) {
+		return nil, nil
+	}
+	return []history.Incident{{ID: "i0", Target: "turn.example:3478/udp", Cause: agent.CauseISP, ISP: "AS64500", FromAt: at, UntilAt: at.Add(time.Hour), Boxes: map[string]int{"acme": 3}}}, nil
 }
 
 func (d *desk) get(path string) *httptest.ResponseRecorder {
@@ -169,7 +182,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, path := range []string{
 		"/api/v1/me", "/api/v1/boxes", "/api/v1/boxes?lang=en&state=blocked&cause=practice&finding=udp-all-block&tenant=acme&version=1.3.0&q=sued&limit=7",
 		"/api/v1/boxes?format=csv", "/api/v1/boxes/acme/nord", "/api/v1/boxes/acme/sued?lang=en", "/api/v1/boxes/acme/broken", "/api/v1/boxes/acme/calls",
-		"/api/v1/summary", "/api/v1/incidents", "/api/v1/audit", "/api/v1/audit?limit=2", "/api/v1/audit?format=csv",
+		"/api/v1/summary", "/api/v1/incidents", "/api/v1/incidents?since=2026-11-17T00:00:00Z&until=2026-11-18T00:00:00Z", "/api/v1/audit", "/api/v1/audit?limit=2", "/api/v1/audit?format=csv",
 	} {
 		d.check(path, 200)
 		route, _, err := d.find.FindRoute(httptest.NewRequest(http.MethodGet, path, nil))

@@ -57,6 +57,8 @@ func (s *Server) operations() []operation {
 		{"q", "only boxes with this in name, box or tenant", text},
 		lang,
 	}
+	moment := &jsonschema.Schema{Type: "string", Format: "date-time"}
+	between := []param{{"since", "also what has ended, but not before this", moment}, {"until", "only what had begun before this", moment}}
 	return []operation{
 		{"/api/v1/me", "Who asks, and what they may.", access.Viewer, access.Own, nil, false, reflect.TypeFor[me](), s.me},
 		{"/api/v1/boxes", "Boxes with their newest verdict, by tenant and name.", access.Viewer, access.Own, slices.Concat(filters, paging), true,
@@ -65,7 +67,8 @@ func (s *Server) operations() []operation {
 			reflect.TypeFor[oneBox](), s.box},
 		{"/api/v1/summary", "How many boxes are in which state and have which finding.", access.Viewer, access.Own, nil, false,
 			reflect.TypeFor[summary](), s.summary},
-		{"/api/v1/incidents", "What many boxes have in common.", access.Viewer, access.Own, nil, false, reflect.TypeFor[incidentList](), s.incidents},
+		{"/api/v1/incidents", "Outages: what many boxes have in common now, with the boxes that suffer from it; with since or until, the newest 1000 that were " +
+			"there in between, with all boxes that have suffered from them.", access.Viewer, access.Own, between, false, reflect.TypeFor[incidentList](), s.incidents},
 		{"/api/v1/audit", "Who logged in, claimed, commanded and changed what, the oldest first.", access.Admin, access.Fleet, paging, true,
 			reflect.TypeFor[auditPage](), s.audit},
 	}

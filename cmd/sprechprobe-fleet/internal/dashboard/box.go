@@ -35,6 +35,7 @@ type boxPage struct {
 	RawGone      bool // the report is not kept any more
 	Changed      moment
 	Heard        moment
+	Incidents    []outage // that it suffers from
 	Findings     []finding
 	Capabilities []capability
 	Facts        []fact
@@ -59,6 +60,7 @@ type past struct {
 	Timeline timeline
 	Charts   []chart
 	Log      []change
+	Outages  []kept // that it has suffered from
 	Zone     string
 }
 
@@ -141,7 +143,7 @@ func (s *Server) known(ctx context.Context, a fleet.Address) (seen, agent.Report
 	if x.same() && len(live.Report.Findings) == len(r.Findings) {
 		r.Findings = slices.Clone(r.Findings)
 		for i := range r.Findings {
-			r.Findings[i].Cause = live.Report.Findings[i].Cause
+			r.Findings[i].Cause, r.Findings[i].Args = live.Report.Findings[i].Cause, live.Report.Findings[i].Args
 		}
 	}
 	return x, r, nil
@@ -213,6 +215,7 @@ func (s *Server) fill(ctx context.Context, p *boxPage, over period) error {
 		p.Warnings = append(p.Warnings, fmt.Sprintf(p.L.UnreadableSome, n))
 	}
 	p.Facts = facts(b, r, p.L, now)
+	p.Incidents = s.outagesOf(p.Address, lang, now)
 	p.Past, err = s.past(ctx, p, b, over, now)
 	return err
 }
@@ -269,9 +272,12 @@ func (s *Server) past(ctx context.Context, p *boxPage, b seen, over period, now 
 	if err != nil {
 		return past{}, err
 	}
-	zone, _ := now.In(s.conf.Zone).Zone()
+	outages, err := s.suffered(ctx, p.Address, from, until, p.language)
+	if err != nil {
+		return past{}, err
+	}
 	d := drawing{labels: p.L, lang: p.language, over: over, from: from, until: until, now: now, zone: s.conf.Zone, interval: b.Interval, points: points}
-	out := past{Timeline: d.timeline(), Charts: d.charts(), Zone: fmt.Sprintf(p.L.Zone, zone)}
+	out := past{Timeline: d.timeline(), Charts: d.charts(), Outages: outages, Zone: fmt.Sprintf(p.L.Zone, s.zone())}
 	for _, c := range changes[:min(len(changes), maxLog)] {
 		out.Log = append(out.Log, p.change(c, s.conf.Zone))
 	}
@@ -344,6 +350,9 @@ func (f *boxFeed) next(ctx context.Context, who access.Who) ([]byte, error) {
 	print := fmt.Sprint(b.Boot, " ", b.Seq, " ", b.Reports, " ", b.State(), " ", before(b.live, p.L, f.lang, f.s.conf.Now()), " ", b.live.Unreadable)
 	for _, x := range r.Findings {
 		print += " " + x.Cause.String()
+	}
+	for _, i := range f.s.outagesOf(f.at, f.lang, f.s.conf.Now()) {
+		print += " " + i.ID
 	}
 	if print == f.last {
 		return nil, nil

@@ -110,6 +110,8 @@ func New(c Config) (*Server, error) {
 //	GET /boxes/{tenant}/{box}/events          the same page's changes
 //	GET /boxes/{tenant}/{box}/request         its release request, to print (?format=text: to mail)
 //	POST /boxes/{tenant}/{box}/commands       asks it to do something (name=)
+//	GET /incidents                            the outages that there are and were (?from=, ?until= dates)
+//	GET /incidents/{id}                       one of them
 //	GET /claim, POST /claim                   gives a box to a customer
 //	GET /api/waiting                          boxes that wait to be claimed, as JSON
 //	GET /healthz                              200 while all is well, else 503 and what is not
@@ -121,6 +123,8 @@ func (s *Server) Routes() []access.Route {
 		{Pattern: "GET /boxes/{tenant}/{box}/events", Role: access.Viewer, Reach: access.Named, Handler: s.boxEvents},
 		{Pattern: "GET /boxes/{tenant}/{box}/request", Role: access.Viewer, Reach: access.Named, Page: true, Handler: s.request},
 		{Pattern: "POST /boxes/{tenant}/{box}/commands", Role: access.Support, Reach: access.Named, Handler: s.command},
+		{Pattern: "GET /incidents", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.incidents},
+		{Pattern: "GET /incidents/{id}", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.incident},
 		{Pattern: "GET /claim", Role: access.Support, Reach: access.Fleet, Page: true, Handler: s.claimPage},
 		{Pattern: "POST /claim", Role: access.Support, Reach: access.Fleet, Handler: s.claim},
 		{Pattern: "GET /api/waiting", Role: access.Support, Reach: access.Fleet, Handler: s.waiters},

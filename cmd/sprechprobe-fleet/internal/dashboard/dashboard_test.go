@@ -352,8 +352,59 @@ func TestIncidents(t *testing.T) {
 	if strings.Contains(page, "<b>Example") || strings.Contains(page, "nobody.example") {
 		t.Error("an incident is not escaped, or one without boxes is shown")
 	}
-	if !strings.Contains(page, `href="/?isp=AS64500&#43;%3Cb%3EExample&amp;lang=de"`) {
-		t.Errorf("there is no way to the boxes at the provider: %s", page)
+	if !strings.Contains(page, `href="/?incident=1&amp;lang=de"`) || !strings.Contains(page, `href="/incidents/1?lang=de"`) {
+		t.Errorf("there is no way to the outage and its boxes: %s", page)
+	}
+	b.take("acme", "a", broken(report("A")))
+	_, page = b.get("/boxes/acme/a?lang=en")
+	contains(t, page, "Outage at the provider AS64500 Example: turn.example:3478/udp. for 20 min")
+	b.take("acme", "c", broken(report("C")))
+	if _, page = b.get("/boxes/acme/c?lang=en"); strings.Contains(page, "AS64500 Example:") {
+		t.Error("a box that does not suffer from the outage tells of it")
+	}
+}
+
+// Outages that are over can be looked up by day, with the boxes that suffered.
+func TestOutagesOfThePast(t *testing.T) {
+	b := newBench(t, dashboard.Config{})
+	for _, name := range []string{"a", "b", "well"} {
+		r := report(name)
+		r.Evidence = append(r.Evidence, agent.See(agent.ProbeSTUN, agent.Target{Host: "s.example"}, agent.Answered, "").With(agent.MappedAddr, "198.51.100.0/24"))
+		b.take("acme", name, r)
+	}
+	tuesday := start.Add(-72 * time.Hour)
+	id, err := b.db.Begin(t.Context(), history.Incident{Target: "turn.example:3478/udp", Cause: agent.CauseVendor, FromAt: tuesday})
+	if err == nil {
+		err = b.db.Suffer(t.Context(), id, []fleet.Address{{Tenant: "acme", Box: "a"}, {Tenant: "acme", Box: "b"}})
+	}
+	if err == nil {
+		err = b.db.Last(t.Context(), id, tuesday.Add(50*time.Minute), true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page := b.get("/incidents?lang=de&from=2026-11-17&until=2026-11-17")
+	contains(t, page, "Störung beim Dienst: turn.example:3478/udp. 17.11.2026 09:00 17.11.2026 09:50 50 min Videodienst 2", "Zeiten in UTC.")
+	checkMarkup(t, "outages", page)
+	_, page = b.get("/incidents?lang=en&from=2026-11-18")
+	contains(t, page, "No outage is known in this time.")
+	_, page = b.get("/incidents/" + id + "?lang=en")
+	contains(t, page, "Outage of the service: turn.example:3478/udp.", "Start Nov 17, 2026 09:00", "End Nov 17, 2026 09:50", "acme 2", "AS64500 Example 2")
+	checkMarkup(t, "outage", page)
+	_, page = b.get("/?lang=en&incident=" + id)
+	contains(t, page, "2 boxes, 2 ready", "an earlier one")
+	if strings.Contains(page, "/api/v1/boxes?") {
+		t.Error("a download is offered that has other boxes")
+	}
+	_, page = b.get("/boxes/acme/b?lang=en&range=7d")
+	contains(t, page, "Outages Nov 17, 2026 09:00 – Nov 17, 2026 09:50 Outage of the service")
+	for _, path := range []string{"/boxes/acme/b?lang=en", "/boxes/acme/well?lang=en&range=7d"} {
+		if _, page = b.get(path); strings.Contains(page, "Outage of the service") {
+			t.Errorf("%s tells of an outage of another time or box", path)
+		}
+	}
+	if code, _ := b.get("/incidents/none"); code != http.StatusNotFound {
+		t.Errorf("an outage that never was: %d", code)
 	}
 }
 

@@ -142,7 +142,7 @@ func (l list) Status() string {
 		}
 	}
 	for _, i := range l.Incidents {
-		out += ". " + i.Text
+		out += ". " + i.Text + " " + i.Boxes
 	}
 	return out
 }
@@ -177,13 +177,15 @@ func (l list) with(change func(*query)) string {
 	return link(q)
 }
 
-// DownloadURL is the selection as a table for spreadsheets, as far as the interface
-// for programs knows its filters.
+// DownloadURL is the selection as a table for spreadsheets; empty where it has filters
+// that the interface for programs does not know.
 func (l list) DownloadURL() string {
-	v := l.values()
-	for _, name := range []string{"page", "sort", "silent", "isp", "profile"} {
-		v.Del(name)
+	if l.quiet != "" || l.isp != "" || l.profile != "" || l.incident != "" {
+		return ""
 	}
+	v := l.values()
+	v.Del("page")
+	v.Del("sort")
 	v.Set("format", "csv")
 	v.Set("limit", "10000")
 	return "/api/v1/boxes?" + v.Encode()
@@ -253,6 +255,9 @@ func (l list) filters(facets []history.Facet) []filter {
 			out[i].Options = append(out[i].Options, option{now, now, true})
 		}
 	}
+	if open := l.incidentOptions(); len(open) > 0 {
+		out = append(out, filter{"incident", l.L.Incident, open})
+	}
 	quiet := filter{"silent", l.L.QuietFor, nil}
 	for _, s := range silences {
 		quiet.Options = append(quiet.Options, option{s.word, span(s.d), l.quiet == s.word})
@@ -271,7 +276,7 @@ const (
 // facets are what the boxes that somebody may see can be found by. Over a large fleet
 // that takes a while, and is counted beside the page.
 func (s *Server) facets(ctx context.Context, who access.Who) []history.Facet {
-	want := history.Query{Tenants: tenantsOf(who)}
+	want := history.Query{Tenants: who.Tenants()}
 	if s.boxes() < many {
 		return s.countFacets(ctx, want)
 	}
@@ -325,43 +330,6 @@ func (s *Server) countFacets(ctx context.Context, want history.Query) []history.
 		return nil
 	}
 	return append(all, tenants...)
-}
-
-// outage is an incident as the pages show it.
-type outage struct {
-	ID, Text string
-	URL      string // the boxes that it concerns; empty: there is no filter for them
-	Since    string
-	SinceAt  string
-	AgeMS    int64
-}
-
-// outages are the incidents that go on and concern boxes that somebody may see.
-func (s *Server) outages(lang advice.Lang, who access.Who, now time.Time) []outage {
-	l := labelsOf(lang)
-	var out []outage
-	for _, i := range s.conf.Incidents() {
-		n := 0
-		for k := range i.Members {
-			if who.Sees(k.Tenant) {
-				n++
-			}
-		}
-		if n == 0 {
-			continue
-		}
-		o := outage{ID: clean(i.ID, 40), Since: fmt.Sprintf(l.Since, span(now.Sub(i.StartedAt))), SinceAt: stamp(i.StartedAt), AgeMS: age(now, i.StartedAt) / 60000 * 60000} // no news each second
-		target, provider := clean(i.Target, 120), clean(i.Provider, 80)
-		if provider != "" {
-			o.Text = fmt.Sprintf(l.IncidentISP, provider, target)
-			o.URL = link(query{lang: lang, isp: i.Provider, page: 1})
-		} else {
-			o.Text = fmt.Sprintf(l.IncidentVendor, target)
-		}
-		o.Text += " " + fmt.Sprintf(l.IncidentBoxes, n)
-		out = append(out, o)
-	}
-	return out
 }
 
 // overview serves the first page whole: it says everything without its script.

@@ -34,6 +34,9 @@ func (f frame) Stream() string { return "" }
 // OverviewURL is the first page.
 func (f frame) OverviewURL() string { return link(query{lang: f.language, page: 1}) }
 
+// IncidentsURL is the list of outages.
+func (f frame) IncidentsURL() string { return "/incidents?lang=" + string(f.language) }
+
 // OtherLang is the language that the page is not in.
 func (f frame) OtherLang() advice.Lang {
 	if f.language == advice.German {

@@ -46,6 +46,7 @@ type query struct {
 	state                                         state
 	text                                          string // in name, box or tenant
 	finding, cause, profile, tenant, version, isp string
+	incident                                      string // by its ID
 	quiet                                         string // one of silences
 	sort                                          history.Sort
 	page                                          int // from 1
@@ -54,7 +55,7 @@ type query struct {
 // fields are the filters by their names in addresses.
 func (q *query) fields() map[string]*string {
 	return map[string]*string{"q": &q.text, "finding": &q.finding, "cause": &q.cause, "profile": &q.profile, "tenant": &q.tenant,
-		"version": &q.version, "isp": &q.isp, "silent": &q.quiet, "state": (*string)(&q.state), "sort": (*string)(&q.sort)}
+		"version": &q.version, "isp": &q.isp, "incident": &q.incident, "silent": &q.quiet, "state": (*string)(&q.state), "sort": (*string)(&q.sort)}
 }
 
 // values writes the query as a URL has it.
@@ -127,8 +128,8 @@ func (q query) filtered() bool {
 
 // wants is the query as the history understands it, for somebody.
 func (q query) wants(who access.Who, now time.Time) history.Query {
-	h := history.Query{Tenants: tenantsOf(who), Tenant: q.tenant, Finding: agent.Code(q.finding), Profile: q.profile, Version: q.version, ISP: q.isp,
-		Text: q.text, Sort: q.sort, Page: q.page, Size: perPage}
+	h := history.Query{Tenants: who.Tenants(), Tenant: q.tenant, Finding: agent.Code(q.finding), Profile: q.profile, Version: q.version, ISP: q.isp,
+		Incident: q.incident, Text: q.text, Sort: q.sort, Page: q.page, Size: perPage}
 	if c, ok := causeOf(q.cause); ok {
 		h.Cause = &c
 	}
@@ -145,23 +146,6 @@ func (q query) wants(who access.Who, now time.Time) history.Query {
 		h.Verdict = &v
 	}
 	return h
-}
-
-// tenantsOf are whose boxes somebody may see, as the history understands it.
-func tenantsOf(who access.Who) []string {
-	if who.SeesAll() {
-		return nil
-	}
-	out := []string{}
-	for _, r := range who.Rights {
-		for _, t := range r.Tenants {
-			if who.Sees(t) && !slices.Contains(out, t) {
-				out = append(out, t)
-			}
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 func verdictOf(s state) agent.Verdict {

@@ -14,7 +14,10 @@ type labels struct {
 	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Off, NoScript, Logout,
 	Waiting, MoreWaiting, Asked, Calling,
 	State, Practice, Findings, Changed, Heard, Provider, Finding, Cause, Profile, Tenant, ISP, Any, QuietFor, Reset, Hits, Download,
-	Incident, IncidentVendor, IncidentISP, IncidentBoxes, Behind, Twin, More, Busy string
+	Incident, IncidentVendor, IncidentISP, IncidentBox, IncidentBoxes, IncidentPast, Behind, Twin, More, Busy string
+
+	// The pages of outages.
+	Incidents, IncidentsNone, IncidentsMore, IncidentsHint, Start, End, Lasts, Lasted, Target, Suffered, SufferNow, ShowBoxes, From, Until, Show string
 
 	// The page of one box.
 	Range, Day, Week, Month, Harm, Staff, Evidence, Log, LogNone, Began, Ended,
@@ -56,10 +59,15 @@ var german = labels{
 	State: "Zustand", Practice: "Praxis und Box", Findings: "Befund", Changed: "Seit", Heard: "Gemeldet", Provider: "Version, Anbieter",
 	Finding: "Befund", Cause: "Ursache", Profile: "Dienst", Tenant: "Kunde", ISP: "Anbieter", Any: "egal", QuietFor: "Schweigt seit über", Reset: "Auswahl aufheben",
 	Hits: "%d Treffer", Download: "Als CSV-Datei", Incident: "Störung", IncidentVendor: "Störung beim Dienst: %s.",
-	IncidentISP: "Störung beim Anbieter %s: %s.", IncidentBoxes: "%d Boxen betroffen", More: "und %d weitere",
+	IncidentISP: "Störung beim Anbieter %s: %s.", IncidentBox: "1 Box betroffen", IncidentBoxes: "%d Boxen betroffen", IncidentPast: "eine frühere", More: "und %d weitere",
 	Behind: "neuere Meldung wartet in der Box: %s",
 	Twin:   "zwei Boxen melden sich unter diesem Namen (kopierte Speicherkarte?)",
 	Busy:   "Die Datenbank antwortet nicht. Bitte gleich noch einmal versuchen.",
+
+	Incidents: "Störungen", IncidentsNone: "In dieser Zeit ist keine Störung bekannt.", IncidentsMore: "Gezeigt sind die neuesten %d. Ältere zeigt eine Auswahl nach Tagen.",
+	IncidentsHint: "Störungen des Dienstes und der Anbieter, die sich daran zeigten, dass viele Boxen zugleich dasselbe nicht erreichten. Gezählt sind nur Boxen, die Sie sehen dürfen.",
+	Start:         "Beginn", End: "Ende", Lasts: "dauert an", Lasted: "Dauer", Target: "Ziel", Suffered: "Betroffene Boxen", SufferNow: "davon jetzt", ShowBoxes: "Boxen zeigen",
+	From: "Von", Until: "Bis", Show: "Zeigen",
 
 	Range: "Zeitraum", Day: "24 Stunden", Week: "7 Tage", Month: "30 Tage", Harm: "Folge", Staff: "Für die Praxis",
 	Evidence: "Nachweis", Log: "Änderungen", LogNone: "In diesem Zeitraum hat sich nichts geändert.",
@@ -103,10 +111,15 @@ var english = labels{
 	State: "State", Practice: "Practice and box", Findings: "Finding", Changed: "For", Heard: "Reported", Provider: "Version, provider",
 	Finding: "Finding", Cause: "Cause", Profile: "Service", Tenant: "Customer", ISP: "Provider", Any: "any", QuietFor: "Silent for more than", Reset: "Clear selection",
 	Hits: "%d found", Download: "As a CSV file", Incident: "Outage", IncidentVendor: "Outage of the service: %s.",
-	IncidentISP: "Outage at the provider %s: %s.", IncidentBoxes: "%d boxes affected", More: "and %d more",
+	IncidentISP: "Outage at the provider %s: %s.", IncidentBox: "1 box affected", IncidentBoxes: "%d boxes affected", IncidentPast: "an earlier one", More: "and %d more",
 	Behind: "a newer report waits in the box: %s",
 	Twin:   "two boxes report under this name (a copied card?)",
 	Busy:   "The database does not answer. Please try again in a moment.",
+
+	Incidents: "Outages", IncidentsNone: "No outage is known in this time.", IncidentsMore: "These are the newest %d. Choose days to see older ones.",
+	IncidentsHint: "Outages of the service and of providers, which showed in that many boxes did not reach the same thing at the same time. Only boxes that you may see are counted.",
+	Start:         "Start", End: "End", Lasts: "goes on", Lasted: "Duration", Target: "Target", Suffered: "Boxes affected", SufferNow: "of these now", ShowBoxes: "Show boxes",
+	From: "From", Until: "To", Show: "Show",
 
 	Range: "Period", Day: "24 hours", Week: "7 days", Month: "30 days", Harm: "Effect", Staff: "For the practice",
 	Evidence: "Proof", Log: "Changes", LogNone: "Nothing changed in this period.",

@@ -280,16 +280,22 @@ func Of(open []Incident, isp string, f agent.Finding) (Incident, bool) {
 }
 
 // Rewrite returns a report whose findings name the cause that the incidents give
-// them. All others stay as they are.
+// them, marked by [agent.ArgOutage] as boxes mark what they are told. All others stay
+// as they are.
 func Rewrite(open []Incident, isp string, r agent.Report) agent.Report {
 	var findings []agent.Finding
 	for n, f := range r.Findings {
-		if i, ok := Of(open, isp, f); ok && f.Cause != i.Cause {
-			if findings == nil {
-				findings = slices.Clone(r.Findings)
-			}
-			findings[n].Cause = i.Cause
+		i, ok := Of(open, isp, f)
+		if !ok {
+			continue
 		}
+		if findings == nil {
+			findings = slices.Clone(r.Findings)
+		}
+		args := map[string]string{}
+		maps.Copy(args, f.Args)
+		args[agent.ArgOutage] = i.Cause.String()
+		findings[n].Cause, findings[n].Args = i.Cause, args
 	}
 	if findings != nil {
 		r.Findings = findings
