@@ -23,7 +23,7 @@ import (
 const storeArgs = `
   --access DIR     as of serve (default: the user's state directory)`
 
-const userArgs = `add NAME --role viewer|support|admin --tenant T [flags]
+const userArgs = `add|change NAME --role viewer|support|admin --tenant T [flags]
        sprechprobe-fleet user list|remove NAME|reset NAME [flags]
   --role ROLE      viewer sees boxes, support also who waits to be claimed,
                    admin also the log of who did what; always for all tenants
@@ -125,6 +125,16 @@ func userCommand(_ context.Context, e env, args []string) error {
 		}
 		code, err := access.AddUser(p.store, words[1], right, time.Now())
 		return p.link(e, "user-add", words[1], code, err)
+	case what == "change" && len(words) == 2:
+		right, err := access.NewRight(p.role, p.tenants)
+		if err != nil {
+			return errUsage{err}
+		}
+		if err := access.SetRight(p.store, words[1], right); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.out, "%s is %s of %s\n", words[1], right.Role, strings.Join(right.Tenants, ","))
+		return p.note("user-change", words[1])
 	case what == "reset" && len(words) == 2:
 		code, err := access.ResetUser(p.store, words[1], time.Now())
 		return p.link(e, "user-reset", words[1], code, err)
@@ -135,7 +145,7 @@ func userCommand(_ context.Context, e env, args []string) error {
 		fmt.Fprintf(e.out, "%s has no access any more\n", words[1])
 		return p.note("user-remove", words[1])
 	}
-	return errUsage{fmt.Errorf("user %s: want add NAME, list, remove NAME or reset NAME", strings.Join(words, " "))}
+	return errUsage{fmt.Errorf("user %s: want add NAME, change NAME, list, remove NAME or reset NAME", strings.Join(words, " "))}
 }
 
 // link shows a link to set a password with.
@@ -143,7 +153,7 @@ func (p *people) link(e env, what, name, code string, err error) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.out, "%s sets a password at this address, once, within 72 hours:\n\n  %s\n", name, linkOf(p.portal.url, code))
+	fmt.Fprintf(e.out, "%s sets a password at this address, once, within 72 hours:\n\n  %s\n", name, access.Link(p.portal.url, code))
 	return p.note(what, name)
 }
 

@@ -98,6 +98,10 @@ func TestPeopleGetIn(t *testing.T) {
 	if out := must(t, "user", "list", "--access", in); !strings.Contains(out, "ada   admin   *") || !strings.Contains(out, "vera  viewer  zoo") {
 		t.Errorf("users: %s", out)
 	}
+	must(t, "user", "change", "vera", "--role", "viewer", "--tenant", "acme", "--access", in)
+	if code, body := status(t, vera, page+"api/v1/boxes", ""); code != 200 || !strings.Contains(body, "nord") {
+		t.Errorf("a viewer of other tenants than before: %d %s", code, body)
+	}
 	token := regexp.MustCompile(`spf_\S+`).FindString(must(t, "token", "add", "prometheus", "--tenant", "*", "--access", in))
 	if code, body := status(t, plain, page+"metrics", token); code != 200 || !strings.Contains(body, `sprechprobe_boxes{state="ready"} 1`) {
 		t.Errorf("metrics: %d %.300s", code, body)
@@ -118,7 +122,7 @@ func TestPeopleGetIn(t *testing.T) {
 		t.Errorf("resetting nobody: %d %s", code, errs)
 	}
 	deeds := must(t, "audit", "--access", in)
-	for _, what := range []string{"user-add", "token-add", "token-revoke", "user-remove", "login"} {
+	for _, what := range []string{"user-add", "user-change", "token-add", "token-revoke", "user-remove", "login"} {
 		if !strings.Contains(deeds, what) {
 			t.Errorf("the log has no %s: %s", what, deeds)
 		}

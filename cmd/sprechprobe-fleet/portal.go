@@ -158,14 +158,10 @@ func (p *portalFlags) gate(at net.Addr, s settings.Settings, m *metrics.Metrics,
 		return nil, nil, err
 	}
 	if code != "" {
-		fmt.Fprintf(console, "\nNobody has access yet. Whoever opens this address becomes the administrator:\n\n  %s\n\n", linkOf(p.base(at), code))
+		fmt.Fprintf(console, "\nNobody has access yet. Whoever opens this address becomes the administrator:\n\n  %s\n\n", access.Link(p.base(at), code))
 	}
 	g, err := access.New(c)
 	return g, c.Audit, err
-}
-
-func linkOf(base, code string) string {
-	return strings.TrimSuffix(base, "/") + access.WelcomePath + "?" + url.Values{"code": {code}}.Encode()
 }
 
 // portal is everything that is asked by HTTP.
@@ -211,7 +207,7 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 		return nil, err
 	}
 	out.page, err = dashboard.New(dashboard.Config{History: of.history, Registry: of.registry, Bus: of.bus, Troubles: of.troubles, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
-		Waiting: of.waiting, Incidents: of.common, Desk: of.desk, Secure: p.secure(), More: slices.Concat(programs.Routes(), m.Routes())})
+		Waiting: of.waiting, Incidents: of.common, Desk: of.desk, Secure: p.secure(), Base: p.url, More: slices.Concat(programs.Routes(), m.Routes())})
 	return out, err
 }
 

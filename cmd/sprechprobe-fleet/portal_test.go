@@ -259,7 +259,12 @@ var rules = map[string]rule{
 	"GET /incidents/{id}":                 {[]string{"/incidents/THEIRS?lang=en", "/incidents/none", "/incidents/OURS?lang=en"}, 303, 404, 200, 200, true, 200},
 	"GET /claim":                          {[]string{"/claim?lang=en", "/claim?code=AAAA"}, 303, 403, 403, 200, false, 0},
 	"POST /claim":                         {[]string{"/claim"}, 401, 403, 403, 409, false, 0},
-	// Streams are in tests of their own.
+	// What an admin does there is in a test of its own. A token has no sessions.
+	"GET /people":          {[]string{"/people?lang=en"}, 303, 403, 403, 200, false, 0},
+	"POST /people":         {[]string{"/people?do=user-add&name=zoo"}, 401, 403, 403, 400, false, 0},
+	"POST /account/logout": {[]string{"/account/logout"}, 401, 403, 403, 403, false, 0},
+	// One's own login and streams are in tests of their own.
+	"GET /account":                     {nil, 0, 0, 0, 0, false, 0},
 	"GET /events":                      {nil, 0, 0, 0, 0, false, 0},
 	"GET /boxes/{tenant}/{box}/events": {nil, 0, 0, 0, 0, false, 0},
 	"GET /login":                       {[]string{"/login"}, 200, 200, 200, 200, false, 0},

@@ -6,7 +6,6 @@
 package access
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -141,7 +140,7 @@ var userName = regexp.MustCompile(`^[a-z0-9][a-z0-9._@+-]{0,63}$`)
 func foldName(s string) (string, error) {
 	s = strings.ToLower(strings.TrimSpace(s))
 	if !userName.MatchString(s) {
-		return "", errors.New("a name has 1 to 64 letters, digits and . _ @ + -, and starts with a letter or digit")
+		return "", ErrName
 	}
 	return s, nil
 }

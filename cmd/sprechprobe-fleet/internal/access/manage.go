@@ -33,8 +33,15 @@ func digest(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ErrNone is that there is no such user or token.
-var ErrNone = errors.New("there is none of that name")
+// Why somebody cannot be added or changed.
+var (
+	ErrNone      = errors.New("there is none of that name")
+	ErrName      = errors.New("a name has 1 to 64 letters, digits and . _ @ + -, and starts with a letter or digit")
+	ErrThere     = errors.New("there is a user of that name already")
+	ErrLabel     = errors.New("a token wants a label of 1 to 80 characters: what it is for")
+	ErrSelf      = errors.New("nobody takes the administration from himself")
+	ErrLastAdmin = errors.New("nobody else could administer then")
+)
 
 func (s *State) user(name string) *User {
 	if i := slices.IndexFunc(s.Users, func(u User) bool { return u.Name == name }); i >= 0 {
@@ -51,7 +58,7 @@ func AddUser(st Store, name string, r Right, now time.Time) (code string, err er
 	code = secret()
 	return code, st.Update(func(s *State) error {
 		if s.user(name) != nil {
-			return fmt.Errorf("there is a user %s already", name)
+			return fmt.Errorf("%s: %w", name, ErrThere)
 		}
 		s.Users = append(s.Users, User{Name: name, Right: r, Epoch: rand.Text(), CreatedAt: now.UTC(),
 			Link: &Once{digest(code), now.Add(linkLasts).UTC()}})
@@ -60,13 +67,36 @@ func AddUser(st Store, name string, r Right, now time.Time) (code string, err er
 }
 
 // RemoveUser takes a user all access at once.
-func RemoveUser(st Store, name string) error {
+func RemoveUser(st Store, name string) error { return removeUser(st, name, nil) }
+
+func removeUser(st Store, name string, may func(*State, User) error) error {
+	return changeUser(st, name, may, func(s *State, u *User) {
+		gone := u.Name
+		s.Users = slices.DeleteFunc(s.Users, func(u User) bool { return u.Name == gone })
+		s.Sessions = slices.DeleteFunc(s.Sessions, func(o Session) bool { return o.User == gone })
+	})
+}
+
+// SetRight gives a user another role or other tenants at once.
+func SetRight(st Store, name string, r Right) error { return setRight(st, name, r, nil) }
+
+func setRight(st Store, name string, r Right, may func(*State, User) error) error {
+	return changeUser(st, name, may, func(_ *State, u *User) { u.Right = r })
+}
+
+// changeUser changes a user whom may (nil: always) allows to be changed.
+func changeUser(st Store, name string, may func(*State, User) error, change func(*State, *User)) error {
 	return st.Update(func(s *State) error {
-		n := len(s.Users)
-		s.Users = slices.DeleteFunc(s.Users, func(u User) bool { return strings.EqualFold(u.Name, name) })
-		if len(s.Users) == n {
+		u := s.user(strings.ToLower(name))
+		if u == nil {
 			return fmt.Errorf("user %s: %w", name, ErrNone)
 		}
+		if may != nil {
+			if err := may(s, *u); err != nil {
+				return fmt.Errorf("user %s: %w", name, err)
+			}
+		}
+		change(s, u)
 		return nil
 	})
 }
@@ -75,13 +105,8 @@ func RemoveUser(st Store, name string) error {
 // one.
 func ResetUser(st Store, name string, now time.Time) (code string, err error) {
 	code = secret()
-	return code, st.Update(func(s *State) error {
-		u := s.user(strings.ToLower(name))
-		if u == nil {
-			return fmt.Errorf("user %s: %w", name, ErrNone)
-		}
+	return code, changeUser(st, name, nil, func(_ *State, u *User) {
 		u.Password, u.Epoch, u.Link = "", rand.Text(), &Once{digest(code), now.Add(linkLasts).UTC()}
-		return nil
 	})
 }
 
@@ -103,7 +128,7 @@ func Setup(st Store, now time.Time) (code string, err error) {
 // AddToken makes a token for a program. lasts 0 means until it is revoked.
 func AddToken(st Store, label string, r Right, lasts time.Duration, now time.Time) (id, token string, err error) {
 	if label == "" || len(label) > 80 || strings.ContainsFunc(label, func(c rune) bool { return !unicode.IsGraphic(c) }) {
-		return "", "", errors.New("a token wants a label of 1 to 80 characters: what it is for")
+		return "", "", ErrLabel
 	}
 	id = strings.ToLower(rand.Text()[:8])
 	s := secret()

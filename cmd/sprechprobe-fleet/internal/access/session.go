@@ -28,6 +28,7 @@ func (g *Gate) begin(s Session, old string) (cookie string, err error) {
 			if u == nil || u.Epoch != s.Epoch {
 				return errGone
 			}
+			u.LoginAt = now
 		}
 		same := func(o Session) bool { return o.owner() == s.owner() }
 		if n := count(st.Sessions, same) - mostSessions + 1; n > 0 {

@@ -32,6 +32,7 @@ type User struct {
 	Link      *Once     `json:"link,omitempty"`     // to set one
 	Epoch     string    `json:"epoch"`              // sessions of another epoch are void
 	CreatedAt time.Time `json:"created_at"`
+	LoginAt   time.Time `json:"login_at,omitzero"` // the last time; zero: never
 }
 
 // Once is a link that works once.

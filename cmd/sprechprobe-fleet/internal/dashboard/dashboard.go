@@ -44,6 +44,7 @@ type Config struct {
 	Gate       *access.Gate            // who may see what; default: everybody everything
 	More       []access.Route          // routes of others, behind the same gate
 	Secure     bool                    // the page is reached by TLS only
+	Base       string                  // the address that people type, for one-time links; empty: as they came
 }
 
 // Server serves the page.
@@ -113,6 +114,8 @@ func New(c Config) (*Server, error) {
 //	GET /incidents                            the outages that there are and were (?from=, ?until= dates)
 //	GET /incidents/{id}                       one of them
 //	GET /claim, POST /claim                   gives a box to a customer
+//	GET /people, POST /people                 who gets in, and changes of it (do=); where a login is asked for
+//	GET /account, POST /account/logout        one's own login, and the end of all one's sessions; likewise
 //	GET /api/waiting                          boxes that wait to be claimed, as JSON
 //	GET /healthz                              200 while all is well, else 503 and what is not
 func (s *Server) Routes() []access.Route {
@@ -132,6 +135,14 @@ func (s *Server) Routes() []access.Route {
 		{Pattern: "GET /style.css", Role: access.Anyone, Reach: access.Nothing, Handler: asset("style.css", "text/css; charset=utf-8")},
 		{Pattern: "GET /live.js", Role: access.Anyone, Reach: access.Nothing, Handler: asset("live.js", "text/javascript; charset=utf-8")},
 		{Pattern: "GET /icon.svg", Role: access.Anyone, Reach: access.Nothing, Handler: asset("icon.svg", "image/svg+xml")},
+	}
+	if !s.conf.Gate.Open() {
+		out = append(out,
+			access.Route{Pattern: "GET /people", Role: access.Admin, Reach: access.Fleet, Page: true, Handler: s.people},
+			access.Route{Pattern: "POST /people", Role: access.Admin, Reach: access.Fleet, Handler: s.changePeople},
+			access.Route{Pattern: "GET /account", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.account},
+			access.Route{Pattern: "POST /account/logout", Role: access.Viewer, Reach: access.Nothing, Handler: s.logoutAll},
+		)
 	}
 	return slices.Concat(out, s.conf.Gate.Routes(), s.conf.More)
 }

@@ -16,10 +16,13 @@ type frame struct {
 	language advice.Lang
 	Who      string // who is logged in; empty where nobody has to
 	MayClaim bool
+	MayAdmin bool // say who gets in
+	IsHuman  bool // has a login of his own
 }
 
 func (s *Server) frameOf(lang advice.Lang, who access.Who) frame {
-	return frame{labelsOf(lang), lang, who.Name, who.May(access.Support, access.AllTenants)}
+	human := who.Method == access.Password || who.Method == access.OpenID
+	return frame{labelsOf(lang), lang, who.Name, who.May(access.Support, access.AllTenants), human && who.May(access.Admin, access.AllTenants), human}
 }
 
 // Lang is the page's language.

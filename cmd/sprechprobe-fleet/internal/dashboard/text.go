@@ -24,6 +24,14 @@ type labels struct {
 	Charts, AsTable, Time, Mean, Least, Most, NoValues, ChartOf, Timeline, TimelineOf, Gap, Zone, NoFindings, RawGone,
 	Request, RequestText, Print, BackToBox, BoxData, Interval, FirstHeard, Reports, Run, NoDesk string
 
+	// The page of people.
+	People, Person, Users, Guests, GuestsHint, Programs, NoTokens, Role, Tenants, TenantsHint, AllTenants, LastLogin, LastSeen, Never, Sessions, Change,
+	SaveRight, NewLink, LogoutAll, Remove, Revoke, AddPerson, AddToken, TokenFor, Valid, Forever, ForDays, Till, Expired, You, LinkOpen, LinkGone,
+	LinkHint, TokenHint, PersonName, PersonThere, PersonNone, PersonSelf, PersonLast, PersonTenants, TokenLabel, Account string
+
+	Roles      map[string]string
+	PeopleDone map[string]string // what was done, by its name in the audit log
+
 	Commanded map[string]string // commands, by name
 	Answers   map[string]string // how a box answers
 	Metrics   map[string]string // what charts show
@@ -85,6 +93,24 @@ var german = labels{
 	Metrics: map[string]string{"rtt": "Antwortzeit", "jitter": "Schwankung (Jitter)", "loss": "Paketverlust", "rate": "Durchsatz",
 		"rtt_ms": "ohne Last", "loaded_rtt_ms": "unter Last", "down_bits_per_s": "Empfang", "up_bits_per_s": "Senden", "jitter_ms": "Jitter", "loss_ratio": "Verlust"},
 
+	People: "Zugänge", Person: "Name", Users: "Personen mit Passwort", Guests: "Angemeldet über Ihre Firma",
+	GuestsHint: "Was diese Personen dürfen, sagen die Gruppen beim Anmeldedienst Ihrer Firma. Dort wird auch gesperrt; hier endet, was gerade angemeldet ist.",
+	Programs:   "Programme mit Token", NoTokens: "Noch kein Programm hat ein Token.", Role: "Rolle", Tenants: "Kunden (* = alle)",
+	TenantsHint: "Kunden: ihre Namen, mit Komma dazwischen, oder * für alle. Eine Verwaltung gilt immer für alle.", AllTenants: "alle Kunden",
+	LastLogin: "Letzte Anmeldung", LastSeen: "zuletzt", Never: "noch nie", Sessions: "Sitzungen", Change: "Ändern",
+	SaveRight: "Rolle speichern", NewLink: "Neuer Link für ein Passwort", LogoutAll: "Überall abmelden", Remove: "Zugang entfernen", Revoke: "Token ungültig machen",
+	AddPerson: "Person hinzufügen", AddToken: "Token ausstellen", TokenFor: "Wofür", Valid: "Gültig", Forever: "bis es ungültig gemacht wird", ForDays: "%s Tage", Till: "bis %s",
+	Expired: "abgelaufen", You: "(Sie)", LinkOpen: "Link für ein Passwort gilt bis %s", LinkGone: "kein Passwort, und der Link ist abgelaufen",
+	LinkHint: "Mit diesem Link wird das Passwort gesetzt: einmal, in den nächsten 72 Stunden. Er wird nur jetzt gezeigt.", TokenHint: "Das Token wird nur jetzt gezeigt.",
+	PersonName: "Ein Name hat 1 bis 64 Buchstaben, Ziffern und . _ @ + -.", PersonThere: "Diesen Namen gibt es schon.", PersonNone: "Das gibt es nicht mehr.",
+	PersonSelf: "Die eigene Verwaltung kann man sich nicht nehmen.", PersonLast: "Danach könnte niemand mehr verwalten.",
+	PersonTenants: "Bitte nennen Sie Kunden mit ihren Namen (Kleinbuchstaben, Ziffern und -), mit Komma dazwischen, oder * für alle.",
+	TokenLabel:    "Bitte sagen Sie in 1 bis 80 Zeichen, wofür das Token ist.", Account: "Ihre Anmeldung",
+	Roles: map[string]string{"viewer": "Ansehen", "support": "Support", "admin": "Verwaltung"},
+	PeopleDone: map[string]string{"user-add": "%s ist hinzugefügt.", "user-change": "Die Rolle von %s ist geändert.", "user-reset": "%s braucht ein neues Passwort und ist überall abgemeldet.",
+		"user-remove": "%s hat keinen Zugang mehr.", "user-logout": "%s ist überall abgemeldet.", "guest-logout": "%s ist überall abgemeldet.",
+		"token-add": "Das Token für %s ist ausgestellt.", "token-revoke": "Das Token %s ist ungültig."},
+
 	Claim: "Box zuordnen", ClaimHint: "Die Praxis liest den Code von der Box oder ihrer Seite vor. Danach gehört die Box dem Kunden und holt sich ihr Zertifikat selbst.",
 	Code: "Code", ClaimTenant: "Kunde (a-z, 0-9, -)", ClaimName: "Name der Box (a-z, 0-9, -)", Give: "Zuordnen", Claimed: "%s ist zugeordnet.",
 	NameRule: "Kunde und Name: Kleinbuchstaben, Ziffern und -, am Anfang kein -.", NoneWaiting: "Zurzeit wartet keine Box.", At: "fragte zuletzt",
@@ -136,6 +162,24 @@ var english = labels{
 		"refused": "The box has refused.", "failed": "That did not work. This program's log says why."},
 	Metrics: map[string]string{"rtt": "Response time", "jitter": "Jitter", "loss": "Packet loss", "rate": "Throughput",
 		"rtt_ms": "idle", "loaded_rtt_ms": "under load", "down_bits_per_s": "down", "up_bits_per_s": "up", "jitter_ms": "jitter", "loss_ratio": "loss"},
+
+	People: "Access", Person: "Name", Users: "People with a password", Guests: "Logged in by your company",
+	GuestsHint: "What these people may do is said by the groups at your company's login. There they are locked out, too; here ends what is logged in now.",
+	Programs:   "Programs with a token", NoTokens: "No program has a token yet.", Role: "Role", Tenants: "Customers (* = all)",
+	TenantsHint: "Customers: their names, with commas in between, or * for all. An administrator is always one for all.", AllTenants: "all customers",
+	LastLogin: "Last login", LastSeen: "last", Never: "never yet", Sessions: "Sessions", Change: "Change",
+	SaveRight: "Save role", NewLink: "New link for a password", LogoutAll: "Log out everywhere", Remove: "Remove access", Revoke: "Revoke token",
+	AddPerson: "Add person", AddToken: "Make token", TokenFor: "What for", Valid: "Valid", Forever: "until revoked", ForDays: "%s days", Till: "until %s",
+	Expired: "expired", You: "(you)", LinkOpen: "link for a password is good until %s", LinkGone: "no password, and the link has expired",
+	LinkHint: "With this link the password is set: once, within the next 72 hours. It is shown only now.", TokenHint: "The token is shown only now.",
+	PersonName: "A name has 1 to 64 letters, digits and . _ @ + -.", PersonThere: "This name exists already.", PersonNone: "That does not exist any more.",
+	PersonSelf: "Nobody can take the administration from himself.", PersonLast: "Nobody could administer after that.",
+	PersonTenants: "Please name customers by their names (lower-case letters, digits and -), with commas in between, or * for all.",
+	TokenLabel:    "Please say in 1 to 80 characters what the token is for.", Account: "Your login",
+	Roles: map[string]string{"viewer": "Viewer", "support": "Support", "admin": "Administrator"},
+	PeopleDone: map[string]string{"user-add": "%s is added.", "user-change": "The role of %s is changed.", "user-reset": "%s needs a new password and is logged out everywhere.",
+		"user-remove": "%s has no access any more.", "user-logout": "%s is logged out everywhere.", "guest-logout": "%s is logged out everywhere.",
+		"token-add": "The token for %s is made.", "token-revoke": "The token %s is void."},
 
 	Claim: "Claim a box", ClaimHint: "The practice reads the code from the box or its page. After that the box belongs to the customer and fetches its certificate by itself.",
 	Code: "Code", ClaimTenant: "Customer (a-z, 0-9, -)", ClaimName: "Name of the box (a-z, 0-9, -)", Give: "Claim", Claimed: "%s is claimed.",
