@@ -56,14 +56,15 @@ type Config struct {
 
 // Alerter is at work while Run runs.
 type Alerter struct {
-	conf   Config
-	engine *engine
+	conf Config
 
 	mu     sync.Mutex
+	engine *engine
 	queues map[string][]delivery // by webhook
 	wake   map[string]chan struct{}
 	told   memory // of the last look that told something
 	keep   func([]byte) error
+	gone   []registry.Key // boxes to forget
 }
 
 // kept is what the next one gets.
@@ -118,6 +119,7 @@ func (a *Alerter) load(data []byte, keep func([]byte) error) {
 			a.queues[name] = q
 		}
 	}
+	a.forget()
 }
 
 // save writes down what was told and what waits. The caller holds the lock, so that
@@ -180,13 +182,14 @@ func (a *Alerter) turn(ctx context.Context, kept []byte, keep func([]byte) error
 
 // look sees what there is to tell and puts it into the queues.
 func (a *Alerter) look(now time.Time) {
-	if !a.conf.Bus() {
+	there, boxes, incidents := a.conf.Bus(), a.conf.Boxes(), a.conf.Incidents()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !there {
 		a.engine.blind = true
 		return
 	}
-	n := a.engine.look(now, a.conf.Boxes(), a.conf.Incidents())
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	n := a.engine.look(now, boxes, incidents)
 	if len(n.changes)+len(n.episodes) == 0 {
 		return
 	}
@@ -198,6 +201,39 @@ func (a *Alerter) look(now time.Time) {
 	a.told = a.engine.memory()
 	if a.save() != nil {
 		a.queues = nil // the turn is over, and the next one tells
+	}
+}
+
+// Forget drops all that is kept of a box: what was told of it, and what of it waits to
+// be told. If it reports again, it is a new one.
+func (a *Alerter) Forget(k registry.Key) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone = append(a.gone, k); a.queues != nil { // else when it is this one's turn
+		a.forget()
+	}
+}
+
+// forget drops the boxes that are gone. The caller holds the lock.
+func (a *Alerter) forget() {
+	if len(a.gone) == 0 {
+		return
+	}
+	for _, k := range a.gone {
+		a.engine.forget(k)
+		for name, q := range a.queues {
+			kept := q[:0]
+			for _, d := range q {
+				if d.forget(k) {
+					kept = append(kept, d)
+				}
+			}
+			a.queues[name] = kept
+		}
+	}
+	a.gone, a.told = nil, a.engine.memory()
+	if a.save() != nil {
+		a.queues = nil // the turn is over
 	}
 }
 

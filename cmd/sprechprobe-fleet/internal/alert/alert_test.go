@@ -28,6 +28,7 @@ type scene struct {
 	*testing.T
 	conf alert.Config
 	stop func()
+	at   *alert.Alerter
 
 	mu        sync.Mutex
 	boxes     map[registry.Key]registry.Box
@@ -71,6 +72,7 @@ func (s *scene) start() {
 	a := alert.New(s.conf)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
+	s.at = a
 	go func() { defer close(done); a.Run(ctx) }()
 	s.stop = func() { cancel(); <-done }
 }
@@ -520,4 +522,82 @@ func TestDelivery(t *testing.T) {
 	if a.Waiting() != 1 {
 		t.Errorf("%d messages wait, want the one that was not taken", a.Waiting())
 	}
+}
+
+// A box that is deleted is in no message that waits, in no file, and tells nothing of
+// what it was about to tell; if it comes again, it is a new one.
+func TestForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		var kept []byte
+		alone := s.conf.Alone
+		s.conf.Alone = func(ctx context.Context, do func(context.Context, []byte, func([]byte) error)) {
+			alone(ctx, func(ctx context.Context, was []byte, keep func([]byte) error) {
+				do(ctx, was, func(b []byte) error { kept = slices.Clone(b); return keep(b) })
+			})
+		}
+		s.start()
+		key := registry.Key{Tenant: "acme", Box: "geheim"}
+		forget := func() {
+			s.alter(func() { delete(s.boxes, key) })
+			s.at.Forget(key)
+			synctest.Wait()
+			if strings.Contains(string(kept), "geheim") {
+				t.Errorf("kept is %s", kept)
+			}
+		}
+		s.alter(func() {
+			s.incidents = []alert.Incident{{ID: "i1", Cause: "vendor", Target: "turn.example", StartedAt: time.Now(), Members: map[registry.Key]bool{key: true, {Tenant: "acme", Box: "other"}: true}}}
+		})
+		s.set("acme", "geheim", agent.Ready, false)
+		time.Sleep(3 * time.Minute)
+		s.wants("/all", "incident.started i1 2")
+		s.alter(func() { s.incidents = nil; s.answer = func(*http.Request) int { return 503 } })
+		time.Sleep(10 * time.Minute)
+		s.set("acme", "geheim", agent.Blocked, false)
+		time.Sleep(6 * time.Minute) // its message waits, for nobody takes any
+		if n := s.at.Waiting(); n != 2 {
+			t.Fatalf("%d messages wait, want those of the incident's end and of the box", n)
+		}
+		forget()
+		s.alter(func() { s.answer = nil })
+		time.Sleep(time.Hour)
+		s.wants("/all", "incident.ended i1 2")
+
+		// In its hold time.
+		s.set("acme", "geheim", agent.Blocked, false)
+		time.Sleep(4 * time.Minute)
+		forget()
+		time.Sleep(time.Hour)
+		s.wants("/all")
+
+		// As one of many, while the receiver is away.
+		s.alter(func() { s.answer = func(*http.Request) int { return 503 } })
+		s.set("acme", "geheim", agent.Blocked, false)
+		for i := range 12 {
+			s.set("acme", fmt.Sprint("x-", i), agent.Blocked, false)
+		}
+		time.Sleep(6 * time.Minute)
+		forget()
+		s.alter(func() { s.answer = nil })
+		time.Sleep(time.Hour)
+		s.wants("/all", "boxes.changed 13")
+
+		// Between two turns.
+		s.set("acme", "geheim", agent.Blocked, false)
+		time.Sleep(6 * time.Minute)
+		s.wants("/all", "box.changed acme/geheim ready>blocked")
+		s.stop()
+		s.alter(func() { delete(s.boxes, key) })
+		if !strings.Contains(string(kept), "geheim") {
+			t.Errorf("kept is %s", kept)
+		}
+		s.start()
+		forget()
+		time.Sleep(time.Minute)
+		if strings.Contains(string(kept), "geheim") {
+			t.Errorf("after the next turn kept is %s", kept)
+		}
+		s.stop()
+	})
 }

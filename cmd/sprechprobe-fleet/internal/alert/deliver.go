@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
 const (
@@ -32,6 +34,26 @@ type delivery struct {
 	Body   json.RawMessage `json:"body"`
 	MadeAt time.Time       `json:"made_at"`
 	Tries  int             `json:"tries"`
+}
+
+// forget takes a box out of a message, and reports whether there is anything left to
+// tell.
+func (d *delivery) forget(k registry.Key) bool {
+	var m Message
+	if json.Unmarshal(d.Body, &m) != nil {
+		return true // not ours to judge
+	}
+	is := func(b Box) bool { return b.Tenant == k.Tenant && b.Box == k.Box }
+	switch {
+	case m.Box != nil && is(*m.Box):
+		return false
+	case m.Boxes != nil && slices.ContainsFunc(m.Boxes.Examples, is):
+		m.Boxes.Examples = slices.DeleteFunc(m.Boxes.Examples, is)
+		if body, err := json.Marshal(m); err == nil {
+			d.Body = body
+		}
+	}
+	return true
 }
 
 // deliver sends what waits for a webhook, in order, until ctx ends.

@@ -2,6 +2,7 @@ package alert
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -115,6 +116,16 @@ func (e *engine) look(now time.Time, boxes []registry.Box, incidents []Incident)
 		return cmp.Or(cmp.Compare(a.box.Tenant, b.box.Tenant), cmp.Compare(a.box.Key.Box, b.box.Key.Box))
 	})
 	return n
+}
+
+// forget drops a box.
+func (e *engine) forget(k registry.Key) {
+	delete(e.boxes, k)
+	for _, c := range e.incidents {
+		// Members are others' to read, too.
+		c.Members = maps.Clone(c.Members)
+		delete(c.Members, k)
+	}
 }
 
 func (e *engine) hold(s registry.State) time.Duration {
