@@ -6,16 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"time"
 
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/audit"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/hub"
+	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 )
 
 const boxHistoryArgs = `export|delete TENANT/BOX [flags]
   export writes all that is kept of a box, as lines of JSON; delete forgets it, here
-  and on the bus. A page that is open shows the box until the server starts again.
+  and on the bus. A server that runs notices within ten seconds.
                    replay [flags]
   replay lets serve write down again all that the bus still holds (72 hours): after
   the history was restored from a copy. What is there already counts once.
@@ -102,7 +104,7 @@ func replay(ctx context.Context, e env, bus hub.Config, door portalFlags) error 
 	return errors.Join(err, audit.Open(filepath.Join(dir, auditFile)).Add(d))
 }
 
-// deleteBox deletes a box from the bus first, so that nobody writes it down again.
+// deleteBox deletes a box where no server need run.
 func deleteBox(ctx context.Context, db *history.DB, bus hub.Config, a fleet.Address) error {
 	if _, _, err := db.Newest(ctx, a); err != nil {
 		return err
@@ -114,8 +116,55 @@ func deleteBox(ctx context.Context, db *history.DB, bus hub.Config, a fleet.Addr
 		return err
 	}
 	defer h.Close()
+	return purge(ctx, h, db, a)
+}
+
+// purge deletes a box from the bus first, so that nobody writes it down again.
+func purge(ctx context.Context, h *hub.Hub, db *history.DB, a fleet.Address) error {
 	if err := h.Purge(ctx, a); err != nil {
 		return errors.Join(errors.New("nothing was deleted"), err)
 	}
 	return db.Delete(ctx, a)
+}
+
+// forget deletes a box while the server runs.
+func (s *server) forget(ctx context.Context, a fleet.Address) error {
+	ctx, cancel := waiting(ctx)
+	defer cancel()
+	if err := purge(ctx, s.bus, s.db, a); err != nil {
+		return err
+	}
+	s.drop(a)
+	return nil
+}
+
+// drop forgets what this program has in mind of a box.
+func (s *server) drop(a fleet.Address) {
+	key := registry.Key(a)
+	s.registry.Forget(key)
+	if s.web.alerts != nil {
+		s.web.alerts.Forget(key)
+	}
+}
+
+// forgets drops the boxes that others have deleted, until ctx ends: the command line,
+// or another program of this fleet.
+func (s *server) forgets(ctx context.Context) {
+	const every = 5 * time.Second
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for last := (time.Time{}); ; {
+		err := s.db.Forgotten(ctx, last, func(a fleet.Address, at time.Time) {
+			s.drop(a)
+			last = at
+		})
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("deleted boxes are not known", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
 }

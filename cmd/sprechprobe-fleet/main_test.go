@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -242,7 +243,7 @@ func TestHistory(t *testing.T) {
 	if err := os.WriteFile(nets, []byte(simulate.New(simulate.Config{Boxes: 1}).Networks()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, bus, stop := serving(t, "--listen", "127.0.0.1:0", "--data", data, "--networks", nets)
+	page, bus, stop := serving(t, "--listen", "127.0.0.1:0", "--data", data, "--networks", nets)
 	if code, out, errs := run(t, "simulate", "30", "--nats", bus, "--burst", "90", "--settle"); code != 0 ||
 		!strings.Contains(out, "90 reports acknowledged by the bus, 0 not") || !strings.Contains(out, "all in the history") {
 		t.Fatalf("simulate: %d %s %s", code, out, errs)
@@ -256,6 +257,10 @@ func TestHistory(t *testing.T) {
 	if code, out, errs = run(t, "history", "delete", "tenant-2/box-000002", "--history", kept, "--nats", bus, "--access", door); code != 0 {
 		t.Errorf("delete: %d %s %s", code, out, errs)
 	}
+	until(t, "the server that runs has forgotten the box", func() bool {
+		code, _ := status(t, plain, page+"api/v1/boxes/tenant-2/box-000002", "")
+		return code == http.StatusNotFound
+	})
 	if code, _, errs = run(t, "history", "export", "tenant-2/box-000002", "--history", kept, "--access", door); code != 1 || !strings.Contains(errs, "no such box") {
 		t.Errorf("export after delete: %d %s", code, errs)
 	}
@@ -265,11 +270,19 @@ func TestHistory(t *testing.T) {
 			t.Errorf("the audit log does not tell of %s:\n%s", deed, out)
 		}
 	}
+	resp, err := http.PostForm(page+"boxes/tenant-3/box-000003/delete", url.Values{"sure": {"tenant-3/box-000003"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if code, _ := status(t, plain, page+"boxes/tenant-3/box-000003", ""); resp.StatusCode != http.StatusOK || code != http.StatusNotFound {
+		t.Errorf("deleted on the page: %s, then %d", resp.Status, code)
+	}
 	stop()
-	page, _, stop := serving(t, "--listen", "127.0.0.1:0", "--data", data)
+	page, _, stop = serving(t, "--listen", "127.0.0.1:0", "--data", data)
 	defer stop()
 	deadline := time.Now().Add(30 * time.Second)
-	for got := -1; got != 29; {
+	for got := -1; got != 28; {
 		resp, err := http.Get(page + "api/v1/boxes?limit=100")
 		if err != nil {
 			t.Fatal(err)
@@ -278,7 +291,7 @@ func TestHistory(t *testing.T) {
 		err = json.NewDecoder(resp.Body).Decode(&all)
 		resp.Body.Close()
 		if got = len(all.Boxes); err != nil || time.Now().After(deadline) {
-			t.Fatalf("the page shows %d boxes after one was deleted, %v, want 29", got, err)
+			t.Fatalf("the page shows %d boxes after two were deleted, %v, want 28", got, err)
 		}
 		<-time.After(20 * time.Millisecond)
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/api"
@@ -182,6 +183,8 @@ type parts struct {
 	log      *slog.Logger
 	now      func() time.Time          // nil: time.Now
 	waiting  func() []dashboard.Waiter // nil: nobody waits
+	// forget deletes a box; nil: not from here.
+	forget func(context.Context, fleet.Address) error
 	// incidents are what many boxes have in common; nil: none are known.
 	incidents func() []alert.Incident
 }
@@ -207,7 +210,7 @@ func (p *portalFlags) open(at net.Addr, of parts) (*portal, error) {
 		return nil, err
 	}
 	out.page, err = dashboard.New(dashboard.Config{History: of.history, Registry: of.registry, Bus: of.bus, Troubles: of.troubles, Hosts: p.hosts, Log: of.log, Gate: gate, Now: of.now,
-		Waiting: of.waiting, Incidents: of.common, Desk: of.desk, Secure: p.secure(), Base: p.url, More: slices.Concat(programs.Routes(), m.Routes())})
+		Waiting: of.waiting, Incidents: of.common, Desk: of.desk, Forget: of.forget, Secure: p.secure(), Base: p.url, More: slices.Concat(programs.Routes(), m.Routes())})
 	return out, err
 }
 

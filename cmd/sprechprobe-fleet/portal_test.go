@@ -255,10 +255,13 @@ var rules = map[string]rule{
 		303, 404, 200, 200, true, 200},
 	// An admin who says no command is refused; what is said is in a test of its own.
 	"POST /boxes/{tenant}/{box}/commands": {[]string{"/boxes/zoo/praxis/commands?name=check", "/boxes/acme/nord/commands?name=check"}, 401, 404, 403, 400, false, 403},
-	"GET /incidents":                      {[]string{"/incidents?lang=en", "/incidents?from=2026-01-01&until=2027-01-01"}, 303, 200, 200, 200, true, 0},
-	"GET /incidents/{id}":                 {[]string{"/incidents/THEIRS?lang=en", "/incidents/none", "/incidents/OURS?lang=en"}, 303, 404, 200, 200, true, 200},
-	"GET /claim":                          {[]string{"/claim?lang=en", "/claim?code=AAAA"}, 303, 403, 403, 200, false, 0},
-	"POST /claim":                         {[]string{"/claim"}, 401, 403, 403, 409, false, 0},
+	"GET /boxes/{tenant}/{box}/export":    {[]string{"/boxes/zoo/praxis/export", "/boxes/zoo/none/export", "/boxes/acme/nord/export"}, 303, 404, 403, 200, false, 403},
+	// Nothing is deleted from here in this house; that it is elsewhere is in a test of its own.
+	"POST /boxes/{tenant}/{box}/delete": {[]string{"/boxes/zoo/praxis/delete?sure=zoo/praxis", "/boxes/acme/nord/delete?sure=acme/nord"}, 401, 404, 403, 409, false, 403},
+	"GET /incidents":                    {[]string{"/incidents?lang=en", "/incidents?from=2026-01-01&until=2027-01-01"}, 303, 200, 200, 200, true, 0},
+	"GET /incidents/{id}":               {[]string{"/incidents/THEIRS?lang=en", "/incidents/none", "/incidents/OURS?lang=en"}, 303, 404, 200, 200, true, 200},
+	"GET /claim":                        {[]string{"/claim?lang=en", "/claim?code=AAAA"}, 303, 403, 403, 200, false, 0},
+	"POST /claim":                       {[]string{"/claim"}, 401, 403, 403, 409, false, 0},
 	// What an admin does there is in a test of its own. A token has no sessions.
 	"GET /people":          {[]string{"/people?lang=en"}, 303, 403, 403, 200, false, 0},
 	"POST /people":         {[]string{"/people?do=user-add&name=zoo"}, 401, 403, 403, 400, false, 0},

@@ -262,7 +262,8 @@ func (s *server) openPortal(console io.Writer) (*portal, error) {
 	}
 	return s.portal.open(s.ln.Addr(), parts{
 		registry: s.registry, history: s.db, desk: desk, waiting: s.room.boxes, incidents: s.known.all, settings: s.own, console: console, log: s.log,
-		bus: func() bool { return s.bus.Connected() && s.health.of(partBus) == nil }, troubles: s.health.troubles,
+		forget: s.forget,
+		bus:    func() bool { return s.bus.Connected() && s.health.of(partBus) == nil }, troubles: s.health.troubles,
 	})
 }
 
@@ -272,6 +273,7 @@ func (s *server) ingest(ctx context.Context, g *errgroup.Group) {
 	g.Go(func() error { keep(ctx, s.bus, s.db, s.health.note, s.log); return nil })
 	look := newCorrelator(s.db, reg, &s.known, incident.Watch{Steady: s.own.Steady, Calm: s.own.Calm}, s.log)
 	g.Go(func() error { look.run(ctx); return nil })
+	g.Go(func() error { s.forgets(ctx); return nil })
 	g.Go(func() error { s.bus.Watch(ctx, func(err error) { s.health.note(partBus, err) }); return nil })
 	g.Go(func() error {
 		restore(ctx, s.db, reg, s.log)

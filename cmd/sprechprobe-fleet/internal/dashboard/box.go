@@ -44,6 +44,9 @@ type boxPage struct {
 	Past         past
 	MayCommand   bool
 	HasDesk      bool
+	MayForget    bool   // export and delete it
+	HasForget    bool   // from here
+	Unsure       bool   // its name was not typed
 	Answer       string // of a command that was just sent
 }
 
@@ -178,7 +181,8 @@ func (s *Server) box(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) boxOf(r *http.Request) (boxPage, error) {
 	a, lang, who := addressOf(r), access.LanguageOf(r), access.WhoOf(r.Context())
-	p := boxPage{frame: s.frameOf(lang, who), Address: a, MayCommand: who.May(access.Support, a.Tenant), HasDesk: s.conf.Desk != nil}
+	p := boxPage{frame: s.frameOf(lang, who), Address: a, MayCommand: who.May(access.Support, a.Tenant), HasDesk: s.conf.Desk != nil,
+		MayForget: who.May(access.Admin, a.Tenant), HasForget: s.conf.Forget != nil, Unsure: r.URL.Query().Has("unsure")}
 	p.Answer = p.L.answer(r.URL.Query().Get("sent"), r.URL.Query().Get("answer"))
 	return p, s.fill(r.Context(), &p, periodOf(r))
 }
@@ -315,6 +319,8 @@ func (p boxPage) Stream() string {
 }
 func (p boxPage) RequestURL() string     { return boxURL(p.Address, p.language, "/request") }
 func (p boxPage) CommandsURL() string    { return boxURL(p.Address, p.language, "/commands") }
+func (p boxPage) ExportURL() string      { return boxURL(p.Address, p.language, "/export") }
+func (p boxPage) DeleteURL() string      { return boxURL(p.Address, p.language, "/delete") }
 func (p boxPage) BoxURL() string         { return boxURL(p.Address, p.language, "") }
 func (p boxPage) OtherURL() string       { return boxURL(p.Address, p.OtherLang(), "") + "&range=" + p.Range }
 func (p boxPage) Commands() []command    { return p.L.commands() }

@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/access"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/alert"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
@@ -29,22 +30,24 @@ var assets embed.FS
 
 // Config says what to show and to whom. History and Registry are needed.
 type Config struct {
-	History    *history.DB
-	Registry   *registry.Registry      // what the bus tells now
-	Bus        func() bool             // whether the bus is there; nil: always
-	Troubles   func() []string         // what else is the matter, for /healthz; nil: nothing is
-	Waiting    func() []Waiter         // boxes to claim, who asked last first; nil: it is not known
-	Incidents  func() []alert.Incident // outages that go on; nil: none are known
-	Desk       Desk                    // claims and commands; nil: not from here
-	Zone       *time.Location          // of times on charts; nil: the machine's
-	Hosts      []string                // names under which the page may be asked for, besides localhost and addresses
-	MaxStreams int                     // open pages at a time; default 64
-	Now        func() time.Time        // default time.Now
-	Log        *slog.Logger            // default: discard
-	Gate       *access.Gate            // who may see what; default: everybody everything
-	More       []access.Route          // routes of others, behind the same gate
-	Secure     bool                    // the page is reached by TLS only
-	Base       string                  // the address that people type, for one-time links; empty: as they came
+	History   *history.DB
+	Registry  *registry.Registry      // what the bus tells now
+	Bus       func() bool             // whether the bus is there; nil: always
+	Troubles  func() []string         // what else is the matter, for /healthz; nil: nothing is
+	Waiting   func() []Waiter         // boxes to claim, who asked last first; nil: it is not known
+	Incidents func() []alert.Incident // outages that go on; nil: none are known
+	Desk      Desk                    // claims and commands; nil: not from here
+	// Forget deletes a box and all that is kept of it; nil: not from here.
+	Forget     func(context.Context, fleet.Address) error
+	Zone       *time.Location   // of times on charts; nil: the machine's
+	Hosts      []string         // names under which the page may be asked for, besides localhost and addresses
+	MaxStreams int              // open pages at a time; default 64
+	Now        func() time.Time // default time.Now
+	Log        *slog.Logger     // default: discard
+	Gate       *access.Gate     // who may see what; default: everybody everything
+	More       []access.Route   // routes of others, behind the same gate
+	Secure     bool             // the page is reached by TLS only
+	Base       string           // the address that people type, for one-time links; empty: as they came
 }
 
 // Server serves the page.
@@ -111,6 +114,8 @@ func New(c Config) (*Server, error) {
 //	GET /boxes/{tenant}/{box}/events          the same page's changes
 //	GET /boxes/{tenant}/{box}/request         its release request, to print (?format=text: to mail)
 //	POST /boxes/{tenant}/{box}/commands       asks it to do something (name=)
+//	GET /boxes/{tenant}/{box}/export          all that is kept of it, as lines of JSON
+//	POST /boxes/{tenant}/{box}/delete         forgets it (sure=, its name)
 //	GET /incidents                            the outages that there are and were (?from=, ?until= dates)
 //	GET /incidents/{id}                       one of them
 //	GET /claim, POST /claim                   gives a box to a customer
@@ -126,6 +131,8 @@ func (s *Server) Routes() []access.Route {
 		{Pattern: "GET /boxes/{tenant}/{box}/events", Role: access.Viewer, Reach: access.Named, Handler: s.boxEvents},
 		{Pattern: "GET /boxes/{tenant}/{box}/request", Role: access.Viewer, Reach: access.Named, Page: true, Handler: s.request},
 		{Pattern: "POST /boxes/{tenant}/{box}/commands", Role: access.Support, Reach: access.Named, Handler: s.command},
+		{Pattern: "GET /boxes/{tenant}/{box}/export", Role: access.Admin, Reach: access.Named, Page: true, Handler: s.export},
+		{Pattern: "POST /boxes/{tenant}/{box}/delete", Role: access.Admin, Reach: access.Named, Handler: s.forget},
 		{Pattern: "GET /incidents", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.incidents},
 		{Pattern: "GET /incidents/{id}", Role: access.Viewer, Reach: access.Own, Page: true, Handler: s.incident},
 		{Pattern: "GET /claim", Role: access.Support, Reach: access.Fleet, Page: true, Handler: s.claimPage},

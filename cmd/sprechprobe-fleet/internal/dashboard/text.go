@@ -22,7 +22,8 @@ type labels struct {
 	// The page of one box.
 	Range, Day, Week, Month, Harm, Staff, Evidence, Log, LogNone, Began, Ended,
 	Charts, AsTable, Time, Mean, Least, Most, NoValues, ChartOf, Timeline, TimelineOf, Gap, Zone, NoFindings, RawGone,
-	Request, RequestText, Print, BackToBox, BoxData, Interval, FirstHeard, Reports, Run, NoDesk string
+	Request, RequestText, Print, BackToBox, BoxData, Interval, FirstHeard, Reports, Run, NoDesk,
+	Data, Export, Delete, DeleteHint, Sure, Unsure string
 
 	// The page of people.
 	People, Person, Users, Guests, GuestsHint, Programs, NoTokens, Role, Tenants, TenantsHint, AllTenants, LastLogin, LastSeen, Never, Sessions, Change,
@@ -85,7 +86,10 @@ var german = labels{
 	NoFindings: "Keine Befunde.", RawGone: "Die Meldung selbst ist abgelaufen und gelöscht. Bekannt sind noch Zustand und Befunde.",
 	Request: "Freigabeanforderung für die Praxis-IT", RequestText: "Als Text", Print: "Zum Drucken", BackToBox: "Zurück zur Box",
 	BoxData: "Über die Box", Interval: "meldet alle", FirstHeard: "zum ersten Mal gemeldet", Reports: "Meldungen", Run: "Befehle an die Box",
-	NoDesk:    "Dieser Rechner hat den Schlüssel für Befehle nicht. Auf dem Rechner mit den Schlüsseln:",
+	NoDesk: "Dieser Rechner hat den Schlüssel für Befehle nicht. Auf dem Rechner mit den Schlüsseln:",
+	Data:   "Daten dieser Box", Export: "Alles herunterladen, was über sie aufbewahrt wird", Delete: "Alles löschen, was über sie aufbewahrt wird",
+	DeleteHint: "Das lässt sich nicht rückgängig machen. Die Box bleibt zugeordnet; meldet sie sich wieder, beginnt sie neu. Im Protokoll der Verwaltung bleibt stehen, dass gelöscht wurde.",
+	Sure:       "Zur Sicherheit: %s eintippen", Unsure: "Nichts wurde gelöscht: Bitte %s eintippen.",
 	Commanded: map[string]string{"check": "Jetzt messen", "identify": "Box blinken lassen", "bandwidth": "Bandbreite messen"},
 	Answers: map[string]string{"accepted": "Die Box hat angenommen. Das Ergebnis erscheint hier, sobald sie es meldet.", "absent": "Die Box ist gerade nicht erreichbar.",
 		"late": "Die Box hat nicht geantwortet.", "too-often": "Die Box lehnt ab: zu oft. Bitte einige Minuten warten.", "unsupported": "Die Box kann das nicht.",
@@ -155,7 +159,10 @@ var english = labels{
 	NoFindings: "No findings.", RawGone: "The report itself has expired and was deleted. State and findings are still known.",
 	Request: "Release request for the practice's IT", RequestText: "As text", Print: "To print", BackToBox: "Back to the box",
 	BoxData: "About the box", Interval: "reports every", FirstHeard: "first reported", Reports: "Reports", Run: "Commands to the box",
-	NoDesk:    "This machine does not have the key for commands. On the machine with the keys:",
+	NoDesk: "This machine does not have the key for commands. On the machine with the keys:",
+	Data:   "Data of this box", Export: "Download all that is kept of it", Delete: "Delete all that is kept of it",
+	DeleteHint: "This cannot be undone. The box stays claimed; if it reports again, it begins anew. The audit log keeps that it was deleted.",
+	Sure:       "To be sure: type %s", Unsure: "Nothing was deleted: please type %s.",
 	Commanded: map[string]string{"check": "Check now", "identify": "Make the box blink", "bandwidth": "Measure bandwidth"},
 	Answers: map[string]string{"accepted": "The box has accepted. The result appears here as soon as it reports.", "absent": "The box cannot be reached right now.",
 		"late": "The box did not answer.", "too-often": "The box refuses: too often. Please wait a few minutes.", "unsupported": "The box cannot do that.",
