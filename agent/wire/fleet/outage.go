@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -72,14 +73,17 @@ func DecodeOutages(b []byte) (Outages, error) {
 }
 
 // OutageTarget is what a finding is about, if others can have the same: a target of
-// the service, or the provider's line. It is empty where a fault is a practice's own
-// by its nature.
+// the service, several of them with their ports, or the provider's line. It is empty
+// where a fault is a practice's own by its nature.
 func OutageTarget(f agent.Finding) string {
+	hosts, ports := cmp.Or(f.Args["hosts"], f.Args["host"]), cmp.Or(f.Args["ports"], f.Args["port"])
 	switch {
 	case f.Severity < agent.Major || f.Cause == agent.CauseBox:
 		return ""
 	case f.Target != "":
 		return f.Target
+	case hosts != "" && ports != "":
+		return hosts + ":" + ports
 	case f.Cause == agent.CauseISP:
 		return string(f.Code)
 	}

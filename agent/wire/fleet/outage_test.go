@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
 )
 
@@ -29,6 +30,38 @@ func TestDecodeOutages(t *testing.T) {
 		_, err := fleet.DecodeOutages([]byte(tt.in))
 		if tt.wantErr == "" && err != nil || tt.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tt.wantErr)) {
 			t.Errorf("%s: %v, want %q", name, err, tt.wantErr)
+		}
+	}
+}
+
+// What is about several hosts at once can be others' fault as well as what is about one.
+func TestOutageTarget(t *testing.T) {
+	args := func(kv ...string) map[string]string {
+		m := map[string]string{}
+		for i := 0; i < len(kv); i += 2 {
+			m[kv[i]] = kv[i+1]
+		}
+		return m
+	}
+	for want, f := range map[string]agent.Finding{
+		"turn.example:3478/udp": {Code: agent.TURNUDPServer, Severity: agent.Major, Target: "turn.example:3478/udp", Args: args("host", "turn.example", "port", "3478")},
+		"a.example, b.example:8443": {Code: agent.GroupBlockAll, Severity: agent.Critical, Cause: agent.CausePractice,
+			Args: args("hosts", "a.example, b.example", "port", "8443", "addrs", "192.0.2.1, 192.0.2.2")},
+		"turn.example:3478, 5349": {Code: agent.UDPAllBlock, Severity: agent.Critical, Args: args("hosts", "turn.example", "ports", "3478, 5349")},
+		"wan-down":                {Code: agent.WANDown, Severity: agent.Critical, Cause: agent.CauseISP},
+	} {
+		if got := fleet.OutageTarget(f); got != want {
+			t.Errorf("%s is about %q, want %q", f.Code, got, want)
+		}
+	}
+	for _, f := range []agent.Finding{
+		{Code: agent.LANUnstable, Severity: agent.Major, Cause: agent.CausePractice, Args: args("gateway", "192.168.178.1")},
+		{Code: agent.TLSIntercept, Severity: agent.Critical, Cause: agent.CausePractice, Args: args("hosts", "www.example", "issuer", "Firewall")},
+		{Code: agent.GroupBlockAll, Severity: agent.Minor, Args: args("hosts", "a.example", "port", "8443")},
+		{Code: agent.GroupBlockAll, Severity: agent.Critical, Cause: agent.CauseBox, Args: args("hosts", "a.example", "port", "8443")},
+	} {
+		if got := fleet.OutageTarget(f); got != "" {
+			t.Errorf("%+v is a practice's own, and yet about %q", f, got)
 		}
 	}
 }
