@@ -191,6 +191,7 @@ func (p *practice) finds(c agent.Code, want bool) {
 // when it was revoked, is claimed again, and drops its settings after ten quick
 // restarts.
 func TestRealBoxAndVendor(t *testing.T) {
+	t.Parallel() // it has a network of its own, and waits most of the time
 	if !lab.Inside(t) {
 		return
 	}
