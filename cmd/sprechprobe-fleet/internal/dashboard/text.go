@@ -11,7 +11,7 @@ import (
 type labels struct {
 	Title, Overview, Box, Boxes, Silent, All, Search, Find, Filter, None, NoneFit, Unreadable, UnreadableSome,
 	LastSpoke, ClockUnset, Version, Since, NotSince, IT, Live, Lost, Pause, Resume, NoBus,
-	Blocked, Previous, Next, Page, Other, Before, Ago, Now, Capabilities, Skip, Off, NoScript, Logout,
+	Blocked, Previous, Next, TurnPage, Page, Other, Before, Ago, Now, Capabilities, Skip, Off, NoScript, Logout,
 	Waiting, MoreWaiting, Asked, Calling,
 	State, Practice, Findings, Changed, Heard, Provider, Finding, Cause, Profile, Tenant, ISP, Any, QuietFor, Reset, Hits, Download,
 	Incident, IncidentVendor, IncidentISP, IncidentBox, IncidentBoxes, IncidentPast, Behind, Twin, More, Busy string
@@ -59,7 +59,7 @@ var german = labels{
 	Live: "live", Lost: "Verbindung verloren, neuer Versuch läuft", Pause: "Anhalten", Resume: "Weiter",
 	NoBus:    "Der NATS-Bus ist nicht erreichbar: Die Anzeige kann veraltet sein.",
 	Blocked:  "lebt, kommt aber nicht durch: %s",
-	Previous: "zurück", Next: "weiter", Page: "Seite %d von %d", Other: "English",
+	Previous: "zurück", Next: "weiter", TurnPage: "Blättern", Page: "Seite %d von %d", Other: "English",
 	Before: "zuletzt", Ago: "vor %s", Now: "gerade eben", Capabilities: "Was geht",
 	Skip: "Zum Inhalt", Off: "angehalten",
 	NoScript:    "Ohne JavaScript: Seite neu laden für den neuesten Stand.",
@@ -132,7 +132,7 @@ var english = labels{
 	Live: "live", Lost: "connection lost, trying again", Pause: "Pause", Resume: "Resume",
 	NoBus:    "The NATS bus cannot be reached: what is shown may be out of date.",
 	Blocked:  "alive, but cannot get through: %s",
-	Previous: "back", Next: "next", Page: "Page %d of %d", Other: "Deutsch",
+	Previous: "back", Next: "next", TurnPage: "Turn pages", Page: "Page %d of %d", Other: "Deutsch",
 	Before: "last", Ago: "%s ago", Now: "just now", Capabilities: "What works",
 	Skip: "To the content", Off: "paused",
 	NoScript:    "Without JavaScript: reload the page for the newest state.",
