@@ -2,16 +2,15 @@ package dashboard_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
-	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/sprechprobe/sprechprobe/agent"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/dashboard"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/history"
-	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/registry"
 	"github.com/sprechprobe/sprechprobe/cmd/sprechprobe-fleet/internal/simulate"
 
 	"github.com/sprechprobe/sprechprobe/agent/wire/fleet"
@@ -36,13 +35,7 @@ func BenchmarkFirstByte(b *testing.B) {
 	const boxes = 100000
 	now := start
 	clock := func() time.Time { return now }
-	db, err := history.Open(b.Context(), filepath.Join(b.TempDir(), "history.db"), history.Config{Now: clock,
-		ISP: func(netip.Addr) string { return "AS64500 Example" }})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close()
-	reg := registry.New(registry.Config{MaxBoxes: boxes, Now: clock})
+	reg, db := furnish(b, boxes, clock)
 	f := simulate.New(simulate.Config{Boxes: boxes})
 	next := 0
 	take := func(n int) {
@@ -70,13 +63,27 @@ func BenchmarkFirstByte(b *testing.B) {
 	for next < boxes {
 		take(2000)
 	}
+	id, err := db.Begin(b.Context(), history.Incident{Target: "t", Cause: agent.CauseVendor, FromAt: now}) // of every third box
+	if err != nil {
+		b.Fatal(err)
+	}
+	var hit []fleet.Address
+	causes := map[fleet.Address][]agent.Cause{}
+	for i := 0; i < boxes; i += 3 {
+		hit = append(hit, f.Address(i))
+		causes[f.Address(i)] = []agent.Cause{agent.CauseVendor}
+	}
+	if err := errors.Join(db.Suffer(b.Context(), id, hit), db.Explain(b.Context(), causes)); err != nil {
+		b.Fatal(err)
+	}
 	s, err := dashboard.New(dashboard.Config{History: db, Registry: reg, Now: clock})
 	if err != nil {
 		b.Fatal(err)
 	}
 	for _, tt := range []struct{ name, path string }{
 		{"overview", "/?lang=de"}, {"blocked", "/?lang=de&state=blocked"}, {"tenant", "/?lang=de&tenant=tenant-2"}, {"finding", "/?lang=de&finding=group-block-all"},
-		{"version", "/?lang=de&version=1.1.0"}, {"text", "/?lang=de&q=praxis+4711"}, {"last", "/?lang=de&page=2000"}, {"box", "/boxes/tenant-1/box-000001?lang=de"},
+		{"version", "/?lang=de&version=1.1.0"}, {"cause", "/?lang=de&cause=vendor"}, {"practice", "/?lang=de&cause=practice"}, {"incident", "/?lang=de&incident=" + id}, {"outage", "/incidents/" + id},
+		{"text", "/?lang=de&q=praxis+4711"}, {"last", "/?lang=de&page=2000"}, {"box", "/boxes/tenant-1/box-000001?lang=de"},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			var total time.Duration

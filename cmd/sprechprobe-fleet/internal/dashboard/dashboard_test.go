@@ -39,16 +39,22 @@ type bench struct {
 	seq uint64
 }
 
-func newBench(t *testing.T, c dashboard.Config) *bench {
-	b := &bench{T: t, now: start, bus: true}
-	b.reg = registry.New(registry.Config{Now: func() time.Time { return b.now }})
-	var err error
-	b.db, err = history.Open(t.Context(), filepath.Join(t.TempDir(), "history.db"), history.Config{Now: func() time.Time { return b.now },
+// furnish makes what a dashboard reads: a registry for so many boxes (0: some) and a
+// history, both with the test's clock.
+func furnish(t testing.TB, boxes int, now func() time.Time) (*registry.Registry, *history.DB) {
+	t.Helper()
+	db, err := history.Open(t.Context(), filepath.Join(t.TempDir(), "history.db"), history.Config{Now: now,
 		ISP: func(netip.Addr) string { return "AS64500 Example" }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { b.db.Close() })
+	t.Cleanup(func() { db.Close() })
+	return registry.New(registry.Config{MaxBoxes: boxes, Now: now}), db
+}
+
+func newBench(t *testing.T, c dashboard.Config) *bench {
+	b := &bench{T: t, now: start, bus: true}
+	b.reg, b.db = furnish(t, 0, func() time.Time { return b.now })
 	c.Registry, c.History, c.Now, c.Bus, c.Zone = b.reg, b.db, func() time.Time { return b.now }, func() bool { return b.bus }, time.UTC
 	s, err := dashboard.New(c)
 	if err != nil {
