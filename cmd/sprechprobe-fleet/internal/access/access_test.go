@@ -466,3 +466,19 @@ func TestStoreIsShared(t *testing.T) {
 		}
 	}
 }
+
+// The login speaks the language that its address or form asks for, else the one that
+// was chosen on the pages, else the browser's.
+func TestLoginSpeaks(t *testing.T) {
+	w := newWorld(t, nil)
+	for _, tt := range []struct{ path, cookie, accept, want string }{
+		{"/login", "", "", "de"}, {"/login", "", "fr, en-GB;q=0.8", "en"}, {"/login", "lang=de", "en", "de"}, {"/login?lang=en", "lang=de", "de", "en"}, {"/login", "lang=xx", "en", "en"},
+	} {
+		if a := w.browser().get(tt.path, "Cookie", tt.cookie, "Accept-Language", tt.accept); !strings.Contains(a.body, `<html lang="`+tt.want+`">`) {
+			t.Errorf("%+v: %.60s", tt, a.body)
+		}
+	}
+	if a := w.browser().do(http.MethodPost, "/login", url.Values{"name": {"x"}, "password": {"y"}, "lang": {"en"}}, "Accept-Language", "de"); !strings.Contains(a.body, `<html lang="en">`) {
+		t.Errorf("the form's language: %.60s", a.body)
+	}
+}
