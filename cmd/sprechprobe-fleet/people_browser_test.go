@@ -89,14 +89,10 @@ func TestPeopleInABrowser(t *testing.T) {
 	}
 }
 
-// focus puts the focus where a reader's Tab key would.
+// focus puts the focus where a reader's Tab key would, once that is there.
 func (d *reader) focus(selector string) {
 	d.Helper()
-	var ok bool
-	d.Eval(fmt.Sprintf(`() => { const e = document.querySelector(%q); e?.focus(); return e !== null && document.activeElement === e; }`, selector), &ok)
-	if !ok {
-		d.Fatalf("no focus on %s", selector)
-	}
+	d.Until("the focus is on "+selector, fmt.Sprintf(`() => { const e = document.querySelector(%q); e?.focus(); return e !== null && document.activeElement === e; }`, selector))
 }
 
 // judge looks for what keeps people from using the page that is open.
