@@ -120,7 +120,7 @@ func Open(ctx context.Context, where string, c Config) (*DB, error) {
 		return nil, errors.Join(err, e.close())
 	}
 	for _, statement := range append(schema(e.words()), incidentTables...) {
-		if err := e.write(ctx, func(t tx) error { _, err := t.each(statement, [][]any{{}}); return err }); err != nil {
+		if err := e.define(ctx, statement); err != nil {
 			return nil, errors.Join(fmt.Errorf("history: make tables: %w", err), e.close())
 		}
 	}
@@ -154,6 +154,9 @@ func (db *DB) Close() error { return db.e.close() }
 // engine is what the two databases do differently. Statements have ? for each
 // argument.
 type engine interface {
+	// define makes a table or index if there is none, and waits for nobody who writes
+	// if there is.
+	define(ctx context.Context, statement string) error
 	// write runs f in one transaction, again where the database asks for that.
 	write(ctx context.Context, f func(tx) error) error
 	read(ctx context.Context, query string, args []any, row func(scan) error) error

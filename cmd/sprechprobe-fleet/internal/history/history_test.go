@@ -2,6 +2,7 @@ package history_test
 
 import (
 	"bytes"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -653,5 +654,34 @@ func TestOpenRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tt.wantErr) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("Open(%q): %v, want %q", tt.where, err, tt.wantErr)
 		}
+	}
+}
+
+// Who exports a box while the history is written at need not wait for a gap.
+func TestOpensBesideAWriter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "history.db")
+	first, err := history.Open(t.Context(), file, history.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	other, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	other.SetMaxOpenConns(1)
+	if _, err := other.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	second, err := history.Open(t.Context(), file, history.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Find(t.Context(), history.Query{}); err != nil {
+		t.Error(err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
 	}
 }

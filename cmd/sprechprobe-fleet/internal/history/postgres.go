@@ -60,6 +60,10 @@ func impatient(network, _ string, c syscall.RawConn) (err error) {
 
 func (p post) close() error { p.pool.Close(); return nil }
 
+func (p post) define(ctx context.Context, statement string) error {
+	return p.write(ctx, func(t tx) error { _, err := t.each(statement, [][]any{{}}); return err })
+}
+
 // write tries again where two transactions stood in each other's way: a
 // distributed database says so often, and leaves it to us.
 func (p post) write(ctx context.Context, f func(tx) error) error {

@@ -62,6 +62,11 @@ func (l *lite) close() error {
 	return errors.Join(append(errs, l.writer.Close(), l.pool.Close())...)
 }
 
+func (l *lite) define(ctx context.Context, statement string) error {
+	_, err := l.writer.ExecContext(ctx, statement)
+	return err
+}
+
 func (l *lite) write(ctx context.Context, f func(tx) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -19,26 +19,41 @@ type Swept struct {
 func (db *DB) Sweep(ctx context.Context) (Swept, error) {
 	now := db.conf.Now()
 	raw, old := millis(now.Add(-db.conf.KeepRaw)), millis(now.Add(-db.conf.KeepAggregates))
+	raw -= raw % hourMS // whole hours only, so that no hour is summed up in parts
 	var all Swept
 	for last := ""; ; {
-		var boxes []string
-		err := db.e.read(ctx, `SELECT box FROM boxes WHERE box > ? ORDER BY box LIMIT 100`, []any{last}, func(s scan) error {
-			var b string
-			err := s(&b)
-			boxes = append(boxes, b)
-			return err
-		})
+		seen, boxes, err := db.due(ctx, last, raw, old)
 		if err == nil && len(boxes) > 0 {
-			last = boxes[len(boxes)-1]
 			err = db.sweep(ctx, boxes, raw, old, &all)
 		}
 		if err != nil {
 			return all, fmt.Errorf("history: sweep: %w", err)
 		}
-		if len(boxes) == 0 {
+		if seen == "" {
 			return all, db.sweepIncidents(ctx, old)
 		}
+		last = seen
 	}
+}
+
+// due looks at the next boxes after one, and returns the last of them, empty where
+// there are none, and those of which something is too old. It keeps nobody waiting.
+func (db *DB) due(ctx context.Context, after string, raw, old int64) (last string, boxes []string, err error) {
+	const query = `SELECT box, CASE WHEN arrived_at < ?
+			OR EXISTS (SELECT 1 FROM reports WHERE reports.box = boxes.no AND reports.event_at < ?)
+			OR EXISTS (SELECT 1 FROM runs WHERE runs.box = boxes.no AND runs.event_at < ?)
+			OR EXISTS (SELECT 1 FROM hours WHERE hours.box = boxes.box AND hours.hour < ?)
+			OR EXISTS (SELECT 1 FROM changes WHERE changes.box = boxes.box AND changes.event_at < ?)
+		THEN 1 ELSE 0 END FROM boxes WHERE box > ? ORDER BY box LIMIT 100`
+	err = db.e.read(ctx, query, []any{old, raw, raw, old / hourMS, old, after}, func(s scan) error {
+		var is int64
+		err := s(&last, &is)
+		if is != 0 {
+			boxes = append(boxes, last)
+		}
+		return err
+	})
+	return last, boxes, err
 }
 
 func (db *DB) sweep(ctx context.Context, boxes []string, raw, old int64, all *Swept) error {
@@ -49,11 +64,10 @@ func (db *DB) sweep(ctx context.Context, boxes []string, raw, old int64, all *Sw
 		}
 		return rows
 	}
-	// Whole hours only, so that no hour is summed up in parts.
-	raw -= raw % hourMS
 	return db.e.write(ctx, func(t tx) error {
 		// The boxes first, as all who write do.
-		if _, err := t.each(`UPDATE boxes SET reports = reports WHERE box = ?`, with()); err != nil {
+		b := batch{t: t, boxes: map[string]*known{}}
+		if err := b.read(boxes); err != nil {
 			return err
 		}
 		var done Swept
