@@ -89,12 +89,39 @@ func conflict(err error) bool {
 	return errors.As(err, &e) && slices.Contains([]string{"40001", "40P01", "23505", "42P07", "42710"}, e.Code)
 }
 
+// read asks once more where the connection turns out to be one that the database has
+// left meanwhile, at its restart for instance.
 func (p post) read(ctx context.Context, query string, args []any, row func(scan) error) error {
-	rows, err := p.pool.Query(ctx, numbered(query), args...)
-	if err != nil {
+	came := false
+	ask := func() error {
+		rows, err := p.pool.Query(ctx, numbered(query), args...)
+		if err != nil {
+			return err
+		}
+		return drainPost(rows, func(s scan) error { came = true; return row(s) })
+	}
+	err := ask()
+	if came || !left(err) {
 		return err
 	}
-	return drainPost(rows, row)
+	p.pool.Reset() // the others are no better
+	return ask()
+}
+
+// left reports whether a connection had ended before it was used: neither the
+// database's answer but that it shuts down (class 57P), nor that nobody is there.
+func left(err error) bool {
+	var said *pgconn.PgError
+	var away *pgconn.ConnectError
+	var late net.Error
+	switch {
+	case err == nil, errors.As(err, &away), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case errors.As(err, &said):
+		return strings.HasPrefix(said.Code, "57P")
+	default:
+		return !errors.As(err, &late) || !late.Timeout()
+	}
 }
 
 func drainPost(rows pgx.Rows, row func(scan) error) error {

@@ -84,6 +84,34 @@ func TestOpenedByManyAtOnce(t *testing.T) {
 	}
 }
 
+// Who looks at a page after the database was started again sees the page, and not
+// that connections of before have ended.
+func TestReadsOverARestartOfPostgres(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"fast", "immediate"} {
+		server := postgres.Start(t)
+		db, err := history.Open(t.Context(), server.URL(), history.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		var all sync.WaitGroup
+		for range 4 { // each on a connection of its own
+			all.Go(func() {
+				if _, err := db.Find(t.Context(), history.Query{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		server.Stop(t, how)
+		server.Start(t)
+		if _, err := db.Find(t.Context(), history.Query{}); err != nil {
+			t.Errorf("after a stop that was %s: %v", how, err)
+		}
+	}
+}
+
 // Two programs write the same boxes while transactions fail as a distributed database
 // lets them fail, and while the server crashes: what Add has taken is there, once.
 func TestPostgresCrashes(t *testing.T) {

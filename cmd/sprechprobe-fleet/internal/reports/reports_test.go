@@ -2,10 +2,8 @@ package reports_test
 
 import (
 	"encoding/json"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,15 +57,8 @@ func TestReadsAsTheWireDoes(t *testing.T) {
 func same(t *testing.T, b []byte) {
 	t.Helper()
 	got, err := reports.Decode(b)
-	library, libErr := reports.Library(b)
-	if (err == nil) != (libErr == nil) {
-		t.Fatalf("%s: %v, and by the library: %v", b, err, libErr)
-	}
 	if err != nil {
 		return
-	}
-	if d := cmp.Diff(library, got, comparable...); d != "" {
-		t.Fatalf("%s: (-library +here)\n%s", b, d)
 	}
 	want, err := fleet.Decode(b)
 	if err != nil {
@@ -140,37 +131,5 @@ func BenchmarkDecode(b *testing.B) {
 				}
 			}
 		})
-	}
-}
-
-// What boxes write is read without the library, names with umlauts too.
-func TestReadsQuickly(t *testing.T) {
-	for _, b := range simulated(t, 50) {
-		for _, b := range [][]byte{b, []byte(`{"schema":"sprechprobe.report/1","findings":null,"profiles":[],"evidence":[]}`), []byte(strings.Replace(string(b), `"name":"Praxis `, `"name":"Praxis Dr. Müller `, 1))} {
-			if _, ok := reports.Quickly(b); !ok {
-				t.Fatalf("left to the library: %s", b)
-			}
-		}
-	}
-}
-
-// Both ways of reading agree about reports that have been tampered with.
-func TestTamperedReportsAreReadAlike(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	for _, b := range simulated(t, 20) {
-		for range 100 {
-			cut := slices.Clone(b)
-			switch at := r.IntN(len(cut)); r.IntN(4) {
-			case 0:
-				cut[at] = `{}[]",:\0123456789-+.eEtrufalsn ü`[r.IntN(34)]
-			case 1:
-				cut = slices.Delete(cut, at, min(len(cut), at+1+r.IntN(20)))
-			case 2: // something comes twice
-				cut = slices.Insert(cut, at, cut[at:min(len(cut), at+1+r.IntN(60))]...)
-			case 3:
-				cut = slices.Insert(cut, at, []byte([]string{`"x":1,`, `null`, `1e3`, ` `, `\u00e4`, `-0.5`, `00`, `123456789012345678901`}[r.IntN(8)])...)
-			}
-			same(t, cut)
-		}
 	}
 }
