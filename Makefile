@@ -66,14 +66,17 @@ test: counterparts lint ## everything, against real counterparts where they can 
 	GO="$(GO)" .ci/gotest -p $(SIDE) -timeout 30m -- ./...
 	GO="$(GO)" CGO_ENABLED=1 .ci/gotest -p $(RACE_SIDE) -timeout 30m -race -short -- ./agent/... ./hal/...
 	@[ -n "$(SPRECHPROBE_CLUSTER)" ] || echo "LEFT OUT: two fleet programs on a cluster, which takes minutes; make lab has it"
-	@[ -n "$(SPRECHPROBE_DEBIAN_GUEST)" ] || echo "LEFT OUT: Debian with lamps, button and ports, which takes minutes; make lab has it"
+	@[ -n "$(SPRECHPROBE_DEBIAN_GUEST)" ] || echo "LEFT OUT: Debian with lamps, button and ports, and packages of every architecture, which take minutes; make lab has them"
+	@[ -n "$(SPRECHPROBE_LOAD)" ] || echo "LEFT OUT: a fleet of 100,000 boxes, which takes a quarter of an hour; make lab has it"
 
-lab: counterparts ## the fault matrix, played (every fault, every oddity 20 times, then both cores busy), a vendor's cluster, and Debian with lamps
+lab: counterparts ## the fault matrix, played (every fault, every oddity 20 times, then both cores busy), a vendor's cluster and large fleet, and Debian with lamps
 	@$(MATRIX) SPRECHPROBE_MATRIX_REPEATS=$${REPEATS:-20} $(GO) test -count=1 -timeout 120m -v ./cmd/sprechprobe/matrix $(TABLE)
 	@echo "the same beside $${LOAD:-2} busy cores:"
 	@$(MATRIX) SPRECHPROBE_MATRIX_LOAD=$${LOAD:-2} $(GO) test -count=1 -timeout 60m -v ./cmd/sprechprobe/matrix $(TABLE)
 	@echo "two fleet programs on a cluster:"
 	SPRECHPROBE_CLUSTER=1 LAB=must $(GO) test -count=1 -timeout 20m -run TestTwoServe ./cmd/sprechprobe-fleet
+	@echo "a fleet of 100,000 boxes:"
+	SPRECHPROBE_LOAD=100000 $(GO) test -count=1 -timeout 40m -v -run 'TestLoad$$' ./cmd/sprechprobe-fleet
 	@echo "Debian with lamps, button and ports:"
 	@$(MAKE) -s guest SPRECHPROBE_DEBIAN_GUEST=1
 	SPRECHPROBE_DEBIAN_GUEST=1 LAB=must $(GO) test -count=1 -timeout 30m -run 'TestDebianGuest|TestArchitectures' ./hal/guest ./packaging/debian
